@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Numbers to and from text. Floats are read by the C library under a fixed C locale, each in its own width so that it
+ * is rounded once, and written by yyjson, whose shortest form reads back to the same bits and doesn't ask the locale.
+ * The characters are checked first, for strtod takes more than we do: blanks, hexadecimal, nan with a payload.
+ */
+#include "base/num.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <locale.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <yyjson.h>
+
+/* No double needs more than 770 digits to be rounded rightly; longer texts are no numbers that somebody meant. */
+enum { NUM_TEXT_MAX = 1100 };
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* The digits of `text` from `at` to its end. */
+static int parse_digits(struct slice text, size_t at, uint64_t *out)
+{
+	const char *p = text.data;
+	uint64_t value = 0;
+	bool over = false;
+
+	if (at == text.len)
+		return -EINVAL;
+	for (; at < text.len; at++) {
+		if (!is_digit(p[at]))
+			return -EINVAL;
+		over = over || __builtin_mul_overflow(value, (uint64_t)10, &value) ||
+			__builtin_add_overflow(value, (uint64_t)(p[at] - '0'), &value);
+	}
+	if (over)
+		return -ERANGE;
+	*out = value;
+	return 0;
+}
+
+int num_parse_i64(struct slice text, int64_t *out)
+{
+	const char *p = text.data;
+	bool is_negative = text.len && p[0] == '-';
+	uint64_t size;
+	int rc = parse_digits(text, text.len && (p[0] == '-' || p[0] == '+'), &size);
+
+	if (rc < 0)
+		return rc;
+	if (size > (uint64_t)INT64_MAX + is_negative)
+		return -ERANGE;
+	*out = is_negative ? (int64_t)(0 - size) : (int64_t)size;
+	return 0;
+}
+
+int num_parse_u64(struct slice text, uint64_t *out)
+{
+	return parse_digits(text, text.len && *(const char *)text.data == '+', out);
+}
+
+/* Copies `text` as a C string if it has the form of one of our floats. */
+static int check_float(struct slice text, char copy[NUM_TEXT_MAX + 1], bool *out_is_finite)
+{
+	const char *p = text.data;
+	size_t i = text.len && (p[0] == '-' || p[0] == '+'), digits = 0;
+
+	if (i >= text.len || text.len > NUM_TEXT_MAX)
+		return -EINVAL;
+	memcpy(copy, p, text.len);
+	copy[text.len] = '\0';
+	*out_is_finite = is_digit(p[i]) || p[i] == '.';
+	if (!*out_is_finite)
+		return strlen(copy) == text.len && (!strcasecmp(copy + i, "nan") || !strcasecmp(copy + i, "inf") ||
+						    !strcasecmp(copy + i, "infinity")) ? 0 : -EINVAL;
+	for (; i < text.len && is_digit(p[i]); i++)
+		digits++;
+	if (i < text.len && p[i] == '.')
+		for (i++; i < text.len && is_digit(p[i]); i++)
+			digits++;
+	if (!digits)
+		return -EINVAL;
+	if (i == text.len)
+		return 0;
+	if (p[i] != 'e' && p[i] != 'E')
+		return -EINVAL;
+	i++;
+	i += i < text.len && (p[i] == '-' || p[i] == '+');
+	if (i == text.len)
+		return -EINVAL;
+	while (i < text.len && is_digit(p[i]))
+		i++;
+	return i == text.len ? 0 : -EINVAL;
+}
+
+static locale_t c_locale;
+static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
+
+static void make_c_locale(void)
+{
+	c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+	assert(c_locale);	/* "C" is built into the C library and needs no memory */
+}
+
+int num_parse_f64(struct slice text, double *out)
+{
+	char copy[NUM_TEXT_MAX + 1];
+	bool is_finite;
+	double value;
+	int rc = check_float(text, copy, &is_finite);
+
+	if (rc < 0)
+		return rc;
+	pthread_once(&c_locale_once, make_c_locale);
+	value = strtod_l(copy, NULL, c_locale);
+	if (is_finite && isinf(value))
+		return -ERANGE;
+	*out = isnan(value) ? (double)NAN : value;	/* one nan for all spellings */
+	return 0;
+}
+
+int num_parse_f32(struct slice text, float *out)
+{
+	char copy[NUM_TEXT_MAX + 1];
+	bool is_finite;
+	float value;
+	int rc = check_float(text, copy, &is_finite);
+
+	if (rc < 0)
+		return rc;
+	pthread_once(&c_locale_once, make_c_locale);
+	value = strtof_l(copy, NULL, c_locale);
+	if (is_finite && isinf(value))
+		return -ERANGE;
+	*out = isnan(value) ? NAN : value;
+	return 0;
+}
+
+size_t num_print_i64(int64_t value, char out[NUM_MAX])
+{
+	uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+	char digits[NUM_MAX];
+	size_t n = 0, len = 0;
+
+	do
+		digits[n++] = (char)('0' + size % 10);
+	while (size /= 10);
+	if (value < 0)
+		out[len++] = '-';
+	while (n)
+		out[len++] = digits[--n];
+	out[len] = '\0';
+	return len;
+}
+
+static size_t copy_text(const char *text, char out[NUM_MAX])
+{
+	size_t len = strlen(text);
+
+	memcpy(out, text, len + 1);
+	return len;
+}
+
+/* Writes a finite number; yyjson works in the memory given here and allocates nothing else. */
+static size_t print_finite(const yyjson_val *val, char out[NUM_MAX])
+{
+	_Alignas(16) char pool[1024];
+	yyjson_alc alc;
+	const char *text = NULL;
+	size_t len = 0;
+
+	if (yyjson_alc_pool_init(&alc, pool, sizeof(pool)))
+		text = yyjson_val_write_opts(val, YYJSON_WRITE_NOFLAG, &alc, &len, NULL);
+	assert(text && len < NUM_MAX);
+	if (len > 2 && text[len - 2] == '.' && text[len - 1] == '0')
+		len -= 2;
+	memcpy(out, text, len);
+	out[len] = '\0';
+	return len;
+}
+
+size_t num_print_f64(double value, char out[NUM_MAX])
+{
+	yyjson_val val = { 0 };
+
+	if (isnan(value))
+		return copy_text("nan", out);
+	if (isinf(value))
+		return copy_text(value < 0 ? "-inf" : "inf", out);
+	yyjson_set_real(&val, value);
+	return print_finite(&val, out);
+}
+
+size_t num_print_f32(float value, char out[NUM_MAX])
+{
+	yyjson_val val = { 0 };
+
+	if (isnan(value))
+		return copy_text("nan", out);
+	if (isinf(value))
+		return copy_text(value < 0 ? "-inf" : "inf", out);
+	yyjson_set_float(&val, value);
+	return print_finite(&val, out);
+}
+
+int num_parse_bytes(struct slice text, uint64_t *out)
+{
+	const char *p = text.data;
+	unsigned shift = 0;
+	uint64_t value;
+	int rc;
+
+	if (text.len) {
+		switch (p[text.len - 1]) {
+		case 'K': case 'k': shift = 10; break;
+		case 'M': case 'm': shift = 20; break;
+		case 'G': case 'g': shift = 30; break;
+		case 'T': case 't': shift = 40; break;
+		default: break;
+		}
+	}
+	rc = num_parse_u64(slice_of(p, text.len - (shift != 0)), &value);
+	if (rc < 0)
+		return rc;
+	if (value > UINT64_MAX >> shift)
+		return -ERANGE;
+	*out = value << shift;
+	return 0;
+}
