@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* Groups while they are being built, inside the room: once published, they don't change any more. */
+#ifndef CATALOG_GROUP_H
+#define CATALOG_GROUP_H
+
+#include "catalog/catalog.h"
+
+enum {
+	GROUP_VALUE_MAX = 4096,		/* bytes of one value in canonical form: its line is below CONF_LINE_MAX */
+	GROUP_SECTIONS_MAX = 256,
+	GROUP_SECTION_KEYS_MAX = CATALOG_FEATURES_MAX + 256,	/* one for each feature, filters, and the others */
+};
+
+/* Counted once for the caller, named "", without keys, features and tier. NULL without memory. */
+struct catalog_group *group_new(void);
+/* A deep copy, counted once for the caller. */
+int group_copy(const struct catalog_group *grp, struct catalog_group **out);
+
+/* Adds a feature at the end, findable at once; its slot is its place. `name` has been checked. */
+int group_add_feature(struct catalog_group *grp, struct slice name, struct catalog_feature **out);
+/* Puts features into the order of their slots. */
+int group_sort_features(struct catalog_group *grp);
+int group_add_section(struct catalog_group *grp, struct slice name, struct catalog_section **out);
+int group_add_section_key(struct catalog_section *section, const char *key, const char *value);
+const struct catalog_section *group_find_section(const struct catalog_group *grp, struct slice name);
+
+/* Sets a text; an empty one is NULL. */
+int group_set_text(char **field, struct slice text);
+/* Can a definition hold this text, such that it reads back the same? -EINVAL, -EILSEQ. */
+int group_check_text(struct slice text, struct why *why);
+
+/* Splits at commas and trims blanks; an empty part is -EINVAL. The caller frees with group_free_list. */
+int group_split_list(struct slice text, char ***out, unsigned *out_n, struct why *why);
+void group_free_list(char **list, unsigned n);
+void group_print_list(char *const *list, unsigned n, struct buf *out);
+
+/* Names of key parts, "user_id, day". */
+int group_set_keys(struct catalog_group *grp, struct slice list, struct why *why);
+bool group_has_same_keys(const struct catalog_group *a, const struct catalog_group *b);
+
+/* ---- attributes: the keys of [group], which are user.* as well ---- */
+
+struct attr {
+	const char *name;	/* "user.owner" */
+	int (*set)(struct catalog_group *grp, struct slice text, struct why *why);	/* checked text, not empty */
+	void (*unset)(struct catalog_group *grp);		/* NULL: it can't be without a value */
+	bool (*has)(const struct catalog_group *grp);
+	void (*print)(const struct catalog_group *grp, struct buf *out);
+};
+
+extern const struct attr attr_table[];
+extern const unsigned attr_count;
+
+const struct attr *attr_find(struct slice name);		/* NULL */
+/* Where the key of [group] begins in the attribute's name. */
+enum { ATTR_PREFIX = sizeof("user.") - 1 };
+
+#endif
