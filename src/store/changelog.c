@@ -1,0 +1,819 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The change log makes a commit durable with one write and one fdatasync, and is what recovery and followers read. It consists of segments,
+ * files in STORE/log that are written to their full size before their first use, so that a commit's sync has no metadata to write.
+ *
+ *	log/0000000000000007.log	segment 7 (hexadecimal, counting from 1 and never again the same)
+ *	log/0000000000000005.spare	a segment that is done with, kept to become the next one
+ *
+ *	segment header (the rest of the first 4,096 bytes is zero):
+ *	0	8	hash of bytes 8 to 39
+ *	8	8	"FeatLog1"
+ *	16	8	number of the store
+ *	24	8	number of the segment
+ *	32	8	zero
+ *
+ *	record, at a multiple of 8:
+ *	0	8	hash of all that follows up to the payload's end, seeded with the store and the segment
+ *	8	4	"FLR1"
+ *	12	4	length of the payload
+ *	16	8	seq: one more than the record before
+ *	24	8	hash of the record before (0: there was none)
+ *	32	4	number of the newest checkpoint that was durable when this was written
+ *	36	4	flags: 1: every record before was durable when this was written
+ *	40	...	payload, then zeros up to a multiple of 8
+ *
+ * A record that does not fit goes to the next segment, which grows if it alone is larger than a segment. No mark ends a segment or the log:
+ * a record follows another if it is whole, has the next seq and knows the hash of the one before. It stands right behind it or at
+ * the head of the next segment.
+ *
+ * What can't happen, then. A stale record of the file's earlier life can't be taken for one: its hash is seeded with another
+ * segment. Nor can one that was behind a cut tail, even if its seq fits and new records end where it begins: it knows the hash of
+ * a record that is gone.
+ *
+ * Where no record follows, the log ends, and the bytes there are of a write that was cut off: its commit was never acknowledged,
+ * for that waits for the sync. Unless a later record says that everything before it was durable: then something that was
+ * acknowledged is damaged, and the log is refused (log_reader_is_damage). With sync at every commit all records say so; a relaxed log
+ * still syncs a segment before it begins the next one, so its first record says so.
+ *
+ * Names change only through rename and a sync of the directory; a segment has its header before it has its name.
+ */
+#include "store/changelog.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include "store/file.h"
+#include "store/le.h"
+
+#define RECORD_MAGIC UINT32_C(0x31524c46)
+
+enum {
+	FLAG_AFTER_SYNC = 1,
+	SEGMENT_HEAD = 40,
+	NAME_MAX_LEN = 32,
+	ZEROS = 1 << 20,		/* bytes zeroed between two syncs: a smooth load for the commits beside it */
+	GLANCE = 4096,			/* bytes of the first read of a record: most records whole */
+};
+
+static void print_name(char out[NAME_MAX_LEN], uint64_t number, const char *kind)
+{
+	snprintf(out, NAME_MAX_LEN, "%016" PRIx64 ".%s", number, kind);
+}
+
+/* The number in a name of that kind; 0 if it is another kind of name. */
+static uint64_t parse_name(const char *name, const char *kind)
+{
+	char again[NAME_MAX_LEN];
+	uint64_t number = 0;
+	const char *p;
+
+	for (p = name; p < name + 16; p++) {
+		if (*p >= '0' && *p <= '9')
+			number = number << 4 | (uint64_t)(*p - '0');
+		else if (*p >= 'a' && *p <= 'f')
+			number = number << 4 | (uint64_t)(*p - 'a' + 10);
+		else
+			return 0;
+	}
+	print_name(again, number, kind);
+	return strcmp(name, again) ? 0 : number;
+}
+
+static uint64_t seed_of(uint64_t store_id, uint64_t segment)
+{
+	return store_id ^ (segment * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+/* ---- making segments ---- */
+
+static void encode_header(uint8_t out[SEGMENT_HEAD], uint64_t store_id, uint64_t number)
+{
+	memcpy(out + 8, "FeatLog1", 8);
+	le_put64(out + 16, store_id);
+	le_put64(out + 24, number);
+	le_put64(out + 32, 0);
+	le_put64(out, XXH3_64bits(out + 8, SEGMENT_HEAD - 8));
+}
+
+static int check_header(int fd, uint64_t store_id, uint64_t number)
+{
+	uint8_t head[SEGMENT_HEAD], want[SEGMENT_HEAD];
+	ssize_t len = file_read_at(fd, head, sizeof head, 0);
+
+	if (len < 0)
+		return (int)len;
+	encode_header(want, store_id, number);
+	return len == sizeof head && !memcmp(head, want, sizeof head) ? 0 : -EBADMSG;
+}
+
+static int fill_zeros(int fd, uint64_t bytes)
+{
+	char *zeros = calloc(1, ZEROS);
+	int rc = zeros ? 0 : -ENOMEM;
+
+	for (uint64_t at = 0; at < bytes && rc == 0; at += ZEROS) {
+		rc = file_write_at(fd, zeros, bytes - at < ZEROS ? bytes - at : ZEROS, at);
+		if (rc == 0 && fdatasync(fd) < 0)
+			rc = -errno;
+	}
+	free(zeros);
+	return rc;
+}
+
+/* Makes the file of a segment, from a spare one if `spare` names one, and gives it its name once it is durable. */
+static int make_segment(int dir_fd, uint64_t store_id, uint64_t number, uint64_t bytes, uint64_t spare, int *out_fd)
+{
+	char from[NAME_MAX_LEN] = "next.new", to[NAME_MAX_LEN];
+	uint8_t head[SEGMENT_HEAD];
+	int fd, rc = 0;
+
+	print_name(to, number, "log");
+	if (spare)
+		print_name(from, spare, "spare");
+	fd = openat(dir_fd, from, O_RDWR | O_CLOEXEC | (spare ? 0 : O_CREAT | O_TRUNC), 0660);
+	if (fd < 0)
+		return -errno;
+	if (!spare)
+		rc = fill_zeros(fd, bytes);
+	encode_header(head, store_id, number);
+	if (rc == 0)
+		rc = file_write_at(fd, head, sizeof head, 0);
+	if (rc == 0 && fdatasync(fd) < 0)
+		rc = -errno;
+	if (rc == 0 && (renameat(dir_fd, from, dir_fd, to) < 0 || fsync(dir_fd) < 0))
+		rc = -errno;
+	if (rc < 0) {
+		unlinkat(dir_fd, from, 0);
+		close(fd);
+		return rc;
+	}
+	/* A record smaller than a page changes a part of it: have the pages at hand. */
+	if (spare)
+		posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+	*out_fd = fd;
+	return 0;
+}
+
+int changelog_create(int store_dir_fd, uint64_t store_id, uint64_t segment_bytes)
+{
+	int dir_fd, fd = -1, rc;
+
+	if (mkdirat(store_dir_fd, "log", 0770) < 0 && errno != EEXIST)
+		return -errno;
+	dir_fd = openat(store_dir_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return -errno;
+	rc = make_segment(dir_fd, store_id, 1, segment_bytes, 0, &fd);
+	if (rc == 0 && fsync(store_dir_fd) < 0)
+		rc = -errno;
+	if (fd >= 0)
+		close(fd);
+	close(dir_fd);
+	return rc;
+}
+
+struct log_position changelog_origin(uint64_t seq)
+{
+	return (struct log_position){ .segment = 1, .offset = CHANGELOG_FIRST, .seq = seq };
+}
+
+/* ---- opening ---- */
+
+static int push_segment(struct changelog *log, struct log_segment segment)
+{
+	if (log->n_segments == log->cap_segments) {
+		size_t cap = log->cap_segments ? 2 * log->cap_segments : 16;
+		struct log_segment *more = realloc(log->segments, cap * sizeof *more);
+
+		if (!more)
+			return -ENOMEM;
+		log->segments = more;
+		log->cap_segments = cap;
+	}
+	log->segments[log->n_segments++] = segment;
+	return 0;
+}
+
+static int compare_segments(const void *a, const void *b)
+{
+	const struct log_segment *x = a, *y = b;
+
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static int list_segments(struct changelog *log)
+{
+	int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	struct stat st;
+
+	if (!dir) {
+		rc = -errno;
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	while (rc == 0 && (errno = 0, entry = readdir(dir))) {
+		uint64_t number = parse_name(entry->d_name, "log"), spare = parse_name(entry->d_name, "spare");
+
+		if (fstatat(log->dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+			continue;
+		if (number)
+			rc = push_segment(log, (struct log_segment){ .number = number, .bytes = (uint64_t)st.st_size });
+		else if (spare && log->n_spares < CHANGELOG_SPARES && (uint64_t)st.st_size == log->segment_bytes)
+			log->spares[log->n_spares++] = spare;
+		else if (spare || !strcmp(entry->d_name, "next.new"))
+			unlinkat(log->dir_fd, entry->d_name, 0);
+	}
+	if (rc == 0 && errno)
+		rc = -errno;
+	closedir(dir);
+	qsort(log->segments, log->n_segments, sizeof *log->segments, compare_segments);
+	return rc;
+}
+
+static int open_segment(struct changelog *log, uint64_t number, int *out_fd)
+{
+	char name[NAME_MAX_LEN];
+	int fd, rc;
+
+	print_name(name, number, "log");
+	fd = openat(log->dir_fd, name, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	rc = check_header(fd, log->store_id, number);
+	if (rc < 0)
+		close(fd);
+	else
+		*out_fd = fd;
+	return rc;
+}
+
+int changelog_open(struct changelog *log, int store_dir_fd, uint64_t store_id, uint64_t segment_bytes, bool relaxed,
+		   const struct log_position *start, struct why *why)
+{
+	int rc, fd;
+
+	*log = (struct changelog){ .store_id = store_id, .segment_bytes = segment_bytes, .relaxed = relaxed, .fd = -1,
+				   .next_fd = -1 };
+	pthread_mutex_init(&log->lock, NULL);
+	pthread_cond_init(&log->prepared, NULL);
+	log->dir_fd = openat(store_dir_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (log->dir_fd < 0) {
+		rc = why_fail(why, errno == ENOENT ? EBADMSG : errno, "its folder log/ can't be opened: %s", strerror(errno));
+		goto fail;
+	}
+	rc = list_segments(log);
+	if (rc < 0)
+		goto fail;
+	rc = open_segment(log, start->segment, &fd);
+	if (rc == -ENOENT || rc == -EBADMSG)
+		rc = why_fail(why, EBADMSG, "segment %016" PRIx64 " of its log is %s", start->segment,
+			      rc == -ENOENT ? "missing" : "damaged or of another store");
+	if (rc < 0)
+		goto fail;
+	close(fd);
+	return 0;
+fail:
+	changelog_close(log);
+	return rc;
+}
+
+void changelog_close(struct changelog *log)
+{
+	if (log->fd >= 0)
+		close(log->fd);
+	if (log->next_fd >= 0)
+		close(log->next_fd);
+	if (log->dir_fd >= 0)
+		close(log->dir_fd);
+	free(log->segments);
+	pthread_mutex_destroy(&log->lock);
+	pthread_cond_destroy(&log->prepared);
+	*log = (struct changelog){ .fd = -1, .next_fd = -1, .dir_fd = -1 };
+}
+
+/* The seq of the first record of a segment that is whole; 0 if there is none. */
+static int read_first_seq(struct changelog *log, uint64_t number, uint64_t *out)
+{
+	struct log_segment segment = { .number = number };
+	struct log_reader reader;
+	struct slice payload;
+	int rc;
+
+	log_reader_init_segment(&reader, log->dir_fd, log->store_id, &segment);
+	rc = log_reader_next(&reader, out, &payload);
+	if (rc == -ENOENT) {
+		*out = 0;
+		rc = 0;
+	}
+	log_reader_release(&reader);
+	return rc;
+}
+
+/* What it leaves behind on a failure is tried again at the next start. */
+static void remove_segment(struct changelog *log, uint64_t number)
+{
+	char name[NAME_MAX_LEN];
+
+	print_name(name, number, "log");
+	unlinkat(log->dir_fd, name, 0);
+}
+
+/* Keeps the segments that end with the last one of the log and have no gap. What is before a gap was let go of once, and what is behind the
+ * end was made ahead, or is the rest of a tail that was cut. */
+static int settle_segments(struct changelog *log, uint64_t last)
+{
+	size_t kept = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < log->n_segments && rc == 0; i++) {
+		struct log_segment segment = log->segments[i];
+
+		if (segment.number <= last) {
+			rc = read_first_seq(log, segment.number, &segment.first_seq);
+			if (segment.first_seq >= log->end.seq)
+				segment.first_seq = 0;
+			if (kept && (log->segments[kept - 1].number + 1 != segment.number || !log->segments[kept - 1].first_seq))
+				for (; kept; kept--)
+					remove_segment(log, log->segments[kept - 1].number);
+			log->segments[kept++] = segment;
+		} else if (segment.number == last + 1 && segment.bytes >= log->segment_bytes &&
+			   open_segment(log, segment.number, &log->next_fd) == 0) {
+			log->next_bytes = segment.bytes;
+		} else {
+			remove_segment(log, segment.number);
+		}
+	}
+	log->n_segments = kept;
+	return rc == 0 && fsync(log->dir_fd) < 0 ? -errno : rc;
+}
+
+/* Writes the last record once more before syncing. If an earlier sync of it failed, the kernel may hold its pages as clean though they
+ * never reached the disk; written again they are dirty again. */
+static int sync_tail(struct changelog *log, const struct log_position *start, const struct log_position *last)
+{
+	struct log_reader reader;
+	struct slice payload;
+	uint64_t seq;
+	int rc = 0, fd;
+
+	for (uint64_t number = start->segment; number <= log->end.segment && rc == 0; number++) {
+		rc = open_segment(log, number, &fd);
+		if (rc < 0)
+			break;
+		if (last->offset && number == last->segment) {
+			log_reader_init(&reader, log->dir_fd, log->store_id, last);
+			rc = log_reader_next(&reader, &seq, &payload);
+			if (rc == 0)
+				rc = file_write_at(fd, reader.record.data, reader.record.len, last->offset);
+			log_reader_release(&reader);
+		}
+		if (rc == 0 && fdatasync(fd) < 0)
+			rc = -errno;
+		close(fd);
+	}
+	return rc;
+}
+
+int changelog_start(struct changelog *log, const struct log_position *start, const struct log_position *end,
+		    const struct log_position *last)
+{
+	struct stat st;
+	int rc;
+
+	log->end = *end;
+	rc = sync_tail(log, start, last);
+	if (rc == 0)
+		rc = settle_segments(log, end->segment);
+	if (rc == 0)
+		rc = open_segment(log, end->segment, &log->fd);
+	if (rc == 0 && fstat(log->fd, &st) < 0)
+		rc = -errno;
+	if (rc < 0)
+		return rc;
+	log->room = (uint64_t)st.st_size;
+	log->is_synced = true;
+	return 0;
+}
+
+/* ---- appending ---- */
+
+/* Makes the segment after the last one, unless it is there. Whoever comes second waits for the first. */
+static int prepare(struct changelog *log)
+{
+	uint64_t number, spare = 0;
+	int rc, fd = -1;
+
+	pthread_mutex_lock(&log->lock);
+	while (log->preparing)
+		pthread_cond_wait(&log->prepared, &log->lock);
+	if (log->next_fd >= 0) {
+		pthread_mutex_unlock(&log->lock);
+		return 0;
+	}
+	log->preparing = true;
+	number = log->segments[log->n_segments - 1].number + 1;
+	if (log->n_spares)
+		spare = log->spares[--log->n_spares];
+	pthread_mutex_unlock(&log->lock);
+
+	rc = make_segment(log->dir_fd, log->store_id, number, log->segment_bytes, spare, &fd);
+
+	pthread_mutex_lock(&log->lock);
+	log->preparing = false;
+	if (rc == 0) {
+		log->next_fd = fd;
+		log->next_bytes = log->segment_bytes;
+	}
+	pthread_cond_broadcast(&log->prepared);
+	pthread_mutex_unlock(&log->lock);
+	return rc;
+}
+
+int changelog_prepare(struct changelog *log)
+{
+	return prepare(log);
+}
+
+bool changelog_wants_next(struct changelog *log)
+{
+	bool wants;
+
+	pthread_mutex_lock(&log->lock);
+	wants = log->next_fd < 0 && !log->preparing;
+	pthread_mutex_unlock(&log->lock);
+	return wants;
+}
+
+static int enter_next(struct changelog *log)
+{
+	int rc;
+
+	if (!log->is_synced && fdatasync(log->fd) < 0)
+		return -EIO;
+	log->is_synced = true;
+	rc = prepare(log);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&log->lock);
+	rc = push_segment(log, (struct log_segment){ .number = log->end.segment + 1, .bytes = log->next_bytes });
+	if (rc == 0) {
+		close(log->fd);
+		log->fd = log->next_fd;
+		log->room = log->next_bytes;
+		log->next_fd = -1;
+		log->end.segment++;
+		log->end.offset = CHANGELOG_FIRST;
+	}
+	pthread_mutex_unlock(&log->lock);
+	return rc;
+}
+
+/* Makes the open segment large enough for one large record. */
+static int enlarge(struct changelog *log, uint64_t need)
+{
+	int rc;
+
+	do
+		rc = posix_fallocate(log->fd, (off_t)log->room, (off_t)(need - log->room));
+	while (rc == EINTR);
+	if (rc)
+		return rc == EDQUOT ? -ENOSPC : -rc;
+	log->room = need;
+	pthread_mutex_lock(&log->lock);
+	log->segments[log->n_segments - 1].bytes = need;
+	pthread_mutex_unlock(&log->lock);
+	return 0;
+}
+
+static int make_place(struct changelog *log, size_t len)
+{
+	int rc = 0;
+
+	if (log->end.offset + len <= log->room)
+		return 0;
+	if (log->end.offset > CHANGELOG_FIRST)
+		rc = enter_next(log);
+	if (rc == 0 && log->end.offset + len > log->room)
+		rc = enlarge(log, log->end.offset + len);
+	if (rc == 0 || rc == -ENOSPC || rc == -ENOMEM || rc == -EMFILE)
+		return rc;
+	return rc == -ENFILE ? -EMFILE : -EIO;
+}
+
+static void encode_record(struct changelog *log, struct buf *record, uint32_t checkpoint)
+{
+	uint8_t *p = (uint8_t *)record->data;
+
+	le_put32(p + 8, RECORD_MAGIC);
+	le_put32(p + 12, (uint32_t)(record->len - CHANGELOG_HEAD));
+	le_put64(p + 16, log->end.seq);
+	le_put64(p + 24, log->end.chain);
+	le_put32(p + 32, checkpoint);
+	le_put32(p + 36, log->is_synced ? FLAG_AFTER_SYNC : 0);
+	le_put64(p, XXH3_64bits_withSeed(p + 8, record->len - 8, seed_of(log->store_id, log->end.segment)));
+}
+
+int changelog_append(struct changelog *log, struct buf *record, uint32_t checkpoint)
+{
+	size_t len = record->len, padded = (len + 7) & ~(size_t)7;
+	int rc;
+
+	if (!buf_reserve(record, 8))
+		return -ENOMEM;
+	memset(record->data + len, 0, 8);
+	rc = make_place(log, padded);
+	if (rc < 0)
+		return rc;
+	encode_record(log, record, checkpoint);
+	rc = file_write_at(log->fd, record->data, padded, log->end.offset);
+	if (rc < 0)
+		return rc == -ENOSPC ? rc : -EIO;
+	if (!log->relaxed && fdatasync(log->fd) < 0)
+		return -EIO;
+	log->is_synced = !log->relaxed;
+	if (log->end.offset == CHANGELOG_FIRST) {
+		pthread_mutex_lock(&log->lock);
+		log->segments[log->n_segments - 1].first_seq = log->end.seq;
+		pthread_mutex_unlock(&log->lock);
+	}
+	log->end.chain = le_get64(record->data);
+	log->end.offset += padded;
+	log->end.seq++;
+	atomic_fetch_add_explicit(&log->bytes_written, padded, memory_order_relaxed);
+	return 0;
+}
+
+/* ---- letting go ---- */
+
+static int retire(struct changelog *log, const struct log_segment *segment)
+{
+	char name[NAME_MAX_LEN], spare[NAME_MAX_LEN];
+	bool keep;
+
+	print_name(name, segment->number, "log");
+	print_name(spare, segment->number, "spare");
+	pthread_mutex_lock(&log->lock);
+	keep = segment->bytes == log->segment_bytes && log->n_spares < CHANGELOG_SPARES;
+	pthread_mutex_unlock(&log->lock);
+	if (!keep)
+		return unlinkat(log->dir_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+	if (renameat(log->dir_fd, name, log->dir_fd, spare) < 0 || fsync(log->dir_fd) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	pthread_mutex_lock(&log->lock);
+	if (log->n_spares < CHANGELOG_SPARES)
+		log->spares[log->n_spares++] = segment->number;
+	pthread_mutex_unlock(&log->lock);
+	return 0;
+}
+
+int changelog_trim(struct changelog *log, uint64_t keep)
+{
+	bool any = false;
+	int rc = 0;
+
+	for (;;) {
+		struct log_segment segment;
+
+		pthread_mutex_lock(&log->lock);
+		if (log->n_segments < 2 || log->segments[0].number >= keep) {
+			pthread_mutex_unlock(&log->lock);
+			break;
+		}
+		segment = log->segments[0];
+		log->n_segments--;
+		memmove(log->segments, log->segments + 1, log->n_segments * sizeof *log->segments);
+		pthread_mutex_unlock(&log->lock);
+		any = true;
+		rc = retire(log, &segment);
+		if (rc < 0)
+			break;
+	}
+	if (any && rc == 0 && fsync(log->dir_fd) < 0)
+		rc = -errno;
+	return rc;
+}
+
+bool changelog_locate(struct changelog *log, uint64_t seq, struct log_segment *out)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&log->lock);
+	for (size_t i = 0; i < log->n_segments; i++) {
+		const struct log_segment *segment = &log->segments[i];
+
+		if (!segment->first_seq || (seq && segment->first_seq > seq))
+			break;
+		*out = *segment;
+		found = true;
+		if (!seq)
+			break;
+	}
+	pthread_mutex_unlock(&log->lock);
+	return found;
+}
+
+void changelog_sizes(struct changelog *log, uint64_t before_segment, uint64_t *out_segments, uint64_t *out_bytes_before)
+{
+	*out_bytes_before = 0;
+	pthread_mutex_lock(&log->lock);
+	*out_segments = log->n_segments;
+	for (size_t i = 0; i < log->n_segments && log->segments[i].number < before_segment; i++)
+		*out_bytes_before += log->segments[i].bytes;
+	pthread_mutex_unlock(&log->lock);
+}
+
+/* ---- reading ---- */
+
+void log_reader_init(struct log_reader *reader, int log_dir_fd, uint64_t store_id, const struct log_position *pos)
+{
+	*reader = (struct log_reader){ .dir_fd = log_dir_fd, .store_id = store_id, .fd = -1, .pos = *pos,
+				       .knows_chain = true };
+}
+
+void log_reader_init_segment(struct log_reader *reader, int log_dir_fd, uint64_t store_id, const struct log_segment *segment)
+{
+	*reader = (struct log_reader){ .dir_fd = log_dir_fd, .store_id = store_id, .fd = -1 };
+	reader->pos = (struct log_position){ .segment = segment->number, .offset = CHANGELOG_FIRST,
+					     .seq = segment->first_seq };
+}
+
+void log_reader_release(struct log_reader *reader)
+{
+	if (reader->fd >= 0)
+		close(reader->fd);
+	reader->fd = -1;
+	buf_release(&reader->record);
+}
+
+static int open_to_read(const struct log_reader *reader, uint64_t number, int *out_fd)
+{
+	char name[NAME_MAX_LEN];
+	int fd;
+
+	print_name(name, number, "log");
+	fd = openat(reader->dir_fd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*out_fd = fd;
+	return 0;
+}
+
+/* Reads the record at a place into `out`, whichever it is. -ENOENT if there is no whole record of this segment. */
+static int read_record(int fd, uint64_t seed, uint64_t offset, struct buf *out)
+{
+	size_t len;
+	ssize_t got;
+
+	buf_reset(out);
+	if (!buf_reserve(out, GLANCE))
+		return -ENOMEM;
+	got = file_read_at(fd, out->data, GLANCE, offset);
+	if (got < 0)
+		return (int)got;
+	if (got < CHANGELOG_HEAD || le_get32(out->data + 8) != RECORD_MAGIC)
+		return -ENOENT;
+	len = CHANGELOG_HEAD + (size_t)le_get32(out->data + 12);
+	if (len > (size_t)got) {
+		struct stat st;
+
+		if (fstat(fd, &st) < 0)
+			return -errno;
+		if (len > (uint64_t)st.st_size || offset > (uint64_t)st.st_size - len)
+			return -ENOENT;
+		out->len = (size_t)got;
+		if (!buf_reserve(out, len - (size_t)got))
+			return -ENOMEM;
+		got = file_read_at(fd, out->data + out->len, len - out->len, offset + out->len);
+		if (got < 0)
+			return (int)got;
+		if ((size_t)got < len - out->len)
+			return -ENOENT;
+	}
+	out->len = len;
+	return le_get64(out->data) == XXH3_64bits_withSeed(out->data + 8, len - 8, seed) ? 0 : -ENOENT;
+}
+
+/* Is the record that was read the one that the position asks for? */
+static bool is_next(const struct log_reader *reader)
+{
+	const char *p = reader->record.data;
+
+	if (reader->pos.seq && le_get64(p + 16) != reader->pos.seq)
+		return false;
+	return !reader->knows_chain || le_get64(p + 24) == reader->pos.chain;
+}
+
+static int look(struct log_reader *reader, int fd, uint64_t segment, uint64_t offset)
+{
+	int rc = read_record(fd, seed_of(reader->store_id, segment), offset, &reader->record);
+
+	return rc == 0 && !is_next(reader) ? -ENOENT : rc;
+}
+
+/* At the head of the next segment? */
+static int look_ahead(struct log_reader *reader)
+{
+	int fd = -1, rc = open_to_read(reader, reader->pos.segment + 1, &fd);
+
+	if (rc < 0)
+		return rc;
+	rc = look(reader, fd, reader->pos.segment + 1, CHANGELOG_FIRST);
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	close(reader->fd);
+	reader->fd = fd;
+	reader->pos.segment++;
+	reader->pos.offset = CHANGELOG_FIRST;
+	return 0;
+}
+
+int log_reader_next(struct log_reader *reader, uint64_t *out_seq, struct slice *out_payload)
+{
+	int rc = 0;
+
+	if (reader->fd < 0)
+		rc = open_to_read(reader, reader->pos.segment, &reader->fd);
+	if (rc == 0)
+		rc = look(reader, reader->fd, reader->pos.segment, reader->pos.offset);
+	if (rc == -ENOENT && reader->fd >= 0 && reader->knows_chain)
+		rc = look_ahead(reader);
+	if (rc < 0)
+		return rc;
+	*out_seq = le_get64(reader->record.data + 16);
+	*out_payload = slice_of(reader->record.data + CHANGELOG_HEAD, reader->record.len - CHANGELOG_HEAD);
+	reader->checkpoint = le_get32(reader->record.data + 32);
+	reader->pos.chain = le_get64(reader->record.data);
+	reader->knows_chain = true;
+	reader->pos.seq = *out_seq + 1;
+	reader->pos.offset += (reader->record.len + 7) & ~(size_t)7;
+	return 0;
+}
+
+/* Does the record that was read prove that the missing one had been durable? */
+static bool proves_loss(const struct log_reader *reader)
+{
+	const char *p = reader->record.data;
+
+	return le_get64(p + 16) > reader->pos.seq && (le_get32(p + 36) & FLAG_AFTER_SYNC);
+}
+
+/* Looks at each place in a segment from `offset` on where a record could begin. Only what has a later seq is worth a hash. */
+static int scan_segment(struct log_reader *reader, int fd, uint64_t number, uint64_t offset)
+{
+	uint64_t seed = seed_of(reader->store_id, number);
+	char *bytes = malloc(ZEROS);
+	ssize_t got;
+	int rc = bytes ? 0 : -ENOMEM;
+
+	while (rc == 0) {
+		got = file_read_at(fd, bytes, ZEROS, offset);
+		if (got < CHANGELOG_HEAD) {
+			rc = got < 0 ? (int)got : 0;
+			break;
+		}
+		for (ssize_t at = 0; at + CHANGELOG_HEAD <= got && rc == 0; at += 8) {
+			if (le_get32(bytes + at + 8) != RECORD_MAGIC || le_get64(bytes + at + 16) <= reader->pos.seq)
+				continue;
+			rc = read_record(fd, seed, offset + (uint64_t)at, &reader->record);
+			if (rc == 0)
+				rc = proves_loss(reader);
+			else if (rc == -ENOENT)
+				rc = 0;
+		}
+		offset += (uint64_t)(got - CHANGELOG_HEAD) / 8 * 8 + 8;
+	}
+	free(bytes);
+	return rc;
+}
+
+int log_reader_is_damage(struct log_reader *reader, uint64_t last_segment)
+{
+	uint64_t offset = reader->pos.offset;
+	int rc = 0;
+
+	for (uint64_t number = reader->pos.segment; number <= last_segment && rc == 0; number++) {
+		int fd = -1;
+
+		rc = open_to_read(reader, number, &fd);
+		if (rc == 0) {
+			rc = scan_segment(reader, fd, number, offset);
+			close(fd);
+		} else if (rc == -ENOENT) {
+			rc = 0;
+		}
+		offset = CHANGELOG_FIRST;
+	}
+	return rc;
+}

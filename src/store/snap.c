@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A read view of the map: a read transaction of LMDB, reset and renewed instead of made anew, so that a reader in a FUSE thread neither
+ * allocates nor locks another process's table. Free ones keep their reader slot; a reset one holds no pages.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include "store/env.h"
+#include "store/key.h"
+
+enum { FREE_MAX = 256 };	/* snapshots kept for later: more than threads that read at a time */
+
+static int renew(struct store *store, struct store_snap *snap)
+{
+	if (snap->txn)
+		return mdb_txn_renew(snap->txn);
+	return mdb_txn_begin(store->env, NULL, MDB_RDONLY, &snap->txn);
+}
+
+/* The writer's process has made the map larger than this reader mapped it. It can be mapped anew while nobody looks at it. */
+static int adopt_size(struct store *store, struct store_snap *snap)
+{
+	int rc = MDB_MAP_RESIZED;
+
+	pthread_mutex_lock(&store->snap_lock);
+	if (store->is_reader && store->n_snaps == 1) {
+		rc = mdb_env_set_mapsize(store->env, 0);
+		if (!rc)
+			rc = renew(store, snap);
+	}
+	pthread_mutex_unlock(&store->snap_lock);
+	return rc;
+}
+
+static void put_away(struct store *store, struct store_snap *snap, bool keep)
+{
+	pthread_mutex_lock(&store->snap_lock);
+	store->n_snaps--;
+	keep = keep && store->n_free_snaps < FREE_MAX;
+	if (keep) {
+		snap->next = store->free_snaps;
+		store->free_snaps = snap;
+		store->n_free_snaps++;
+	}
+	pthread_mutex_unlock(&store->snap_lock);
+	if (keep)
+		return;
+	if (snap->txn)
+		mdb_txn_abort(snap->txn);
+	free(snap);
+}
+
+int store_snap_begin(struct store *store, struct store_snap **out)
+{
+	struct store_snap *snap;
+	int rc;
+
+	pthread_mutex_lock(&store->snap_lock);
+	if (store->n_snaps == ENV_SNAPS_MAX) {
+		pthread_mutex_unlock(&store->snap_lock);
+		return -EMFILE;
+	}
+	store->n_snaps++;
+	snap = store->free_snaps;
+	if (snap) {
+		store->free_snaps = snap->next;
+		store->n_free_snaps--;
+	}
+	pthread_mutex_unlock(&store->snap_lock);
+	if (!snap) {
+		snap = calloc(1, sizeof *snap);
+		if (!snap) {
+			pthread_mutex_lock(&store->snap_lock);
+			store->n_snaps--;
+			pthread_mutex_unlock(&store->snap_lock);
+			return -ENOMEM;
+		}
+		snap->store = store;
+	}
+	rc = renew(store, snap);
+	if (rc == MDB_MAP_RESIZED)
+		rc = adopt_size(store, snap);
+	if (rc) {
+		put_away(store, snap, false);
+		return env_errno(rc);
+	}
+	*out = snap;
+	return 0;
+}
+
+void store_snap_end(struct store_snap *snap)
+{
+	if (!snap)
+		return;
+	mdb_txn_reset(snap->txn);
+	put_away(snap->store, snap, true);
+}
+
+uint64_t store_snap_version(const struct store_snap *snap)
+{
+	return mdb_txn_id(snap->txn);
+}
+
+static int get(MDB_txn *txn, MDB_dbi dbi, struct slice key, struct slice *out)
+{
+	MDB_val k = env_val(key), v;
+	int rc;
+
+	if (!key.len || key.len > KEY_MAX)
+		return -ENOENT;
+	rc = mdb_get(txn, dbi, &k, &v);
+	if (rc)
+		return env_errno(rc);
+	*out = slice_of(v.mv_data, v.mv_size);
+	return 0;
+}
+
+int store_get(struct store_snap *snap, enum store_table table, struct slice key, struct slice *out)
+{
+	return get(snap->txn, snap->store->tables[table], key, out);
+}
+
+int store_get_row(struct store_snap *snap, uint32_t rows, struct slice entity, struct slice *out)
+{
+	struct key key;
+
+	if (key_encode(rows, entity, &key) < 0)
+		return -ENOENT;
+	return get(snap->txn, snap->store->rows, key_slice(&key), out);
+}
+
+/* ---- walks ---- */
+
+struct store_walk {
+	MDB_cursor *cursor;
+	struct key seek;	/* where it begins */
+	size_t prefix_len;	/* bytes of it that every key of the walk begins with */
+	size_t strip;		/* bytes of a key that are not handed out */
+	bool skips_seek;	/* it begins behind `seek` */
+	bool has_begun;
+};
+
+static int walk_new(struct store_snap *snap, MDB_dbi dbi, struct store_walk **out)
+{
+	struct store_walk *walk = calloc(1, sizeof *walk);
+	int rc;
+
+	if (!walk)
+		return -ENOMEM;
+	rc = mdb_cursor_open(snap->txn, dbi, &walk->cursor);
+	if (rc) {
+		free(walk);
+		return env_errno(rc);
+	}
+	*out = walk;
+	return 0;
+}
+
+int store_walk_begin(struct store_snap *snap, enum store_table table, struct slice prefix, struct store_walk **out)
+{
+	struct store_walk *walk = NULL;
+	int rc;
+
+	if (prefix.len > KEY_MAX)
+		return -EINVAL;
+	rc = walk_new(snap, snap->store->tables[table], &walk);
+	if (rc < 0)
+		return rc;
+	if (prefix.len)
+		memcpy(walk->seek.data, prefix.data, prefix.len);
+	walk->seek.len = walk->prefix_len = prefix.len;
+	*out = walk;
+	return 0;
+}
+
+int store_walk_rows(struct store_snap *snap, uint32_t rows, struct slice after, struct store_walk **out)
+{
+	struct store_walk *walk = NULL;
+	struct key seek;
+	int rc = 0;
+
+	key_first(rows, &seek);
+	if (after.len)
+		rc = key_encode(rows, after, &seek);
+	if (rc == 0)
+		rc = walk_new(snap, snap->store->rows, &walk);
+	if (rc < 0)
+		return rc;
+	walk->seek = seek;
+	walk->prefix_len = walk->strip = KEY_ROWS_LEN;
+	walk->skips_seek = after.len != 0;
+	*out = walk;
+	return 0;
+}
+
+int store_walk_next(struct store_walk *walk, struct slice *out_key, struct slice *out_value)
+{
+	MDB_val k, v;
+	int rc;
+
+	if (walk->has_begun) {
+		rc = mdb_cursor_get(walk->cursor, &k, &v, MDB_NEXT);
+	} else {
+		walk->has_begun = true;
+		k = env_val(key_slice(&walk->seek));
+		rc = mdb_cursor_get(walk->cursor, &k, &v, walk->seek.len ? MDB_SET_RANGE : MDB_FIRST);
+		if (!rc && walk->skips_seek && slice_equal(slice_of(k.mv_data, k.mv_size), key_slice(&walk->seek)))
+			rc = mdb_cursor_get(walk->cursor, &k, &v, MDB_NEXT);
+	}
+	if (rc)
+		return env_errno(rc);
+	if (k.mv_size < walk->prefix_len || memcmp(k.mv_data, walk->seek.data, walk->prefix_len))
+		return -ENOENT;
+	*out_key = slice_of((const char *)k.mv_data + walk->strip, k.mv_size - walk->strip);
+	*out_value = slice_of(v.mv_data, v.mv_size);
+	return 0;
+}
+
+void store_walk_end(struct store_walk *walk)
+{
+	if (!walk)
+		return;
+	mdb_cursor_close(walk->cursor);
+	free(walk);
+}
+
+int store_rows_next(struct store_snap *snap, uint32_t after, uint32_t *out_rows)
+{
+	struct store_walk *walk = NULL;
+	struct slice key, value, entity;
+	int rc;
+
+	if (after == UINT32_MAX)
+		return -ENOENT;
+	rc = walk_new(snap, snap->store->rows, &walk);
+	if (rc < 0)
+		return rc;
+	key_first(after + 1, &walk->seek);
+	rc = store_walk_next(walk, &key, &value);
+	if (rc == 0)
+		rc = key_decode(key, out_rows, &entity);
+	store_walk_end(walk);
+	return rc;
+}
