@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The choke point: every change of every lane is a request here. A request is a list of changes that are applied all or none (or
+ * row by row, where the lane says so), together with the lane's position. Ingest judges each change against the catalog and the order rule,
+ * and commits what waits as one: fill the map's transaction, append to the log, one fdatasync, tell the listener, commit the map, tell
+ * the listener, answer.
+ *
+ * One thread at a time leads a commit. A caller that finds nobody leading leads its own request (a write by one client needs no
+ * second thread); what has queued up behind it meanwhile is committed by ingest's own thread. ingest_submit never waits for a commit that
+ * another thread leads. A completion is called from the leading thread, holds no lock, and may submit.
+ */
+#ifndef INGEST_INGEST_H
+#define INGEST_INGEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "base/buf.h"
+#include "base/slice.h"
+#include "base/why.h"
+#include "catalog/catalog.h"
+#include "ingest/reject.h"
+#include "store/store.h"
+
+struct ingest;
+struct ingest_request;
+
+/* An event time that was not given: ingest stamps max(now, what stands + 1 ns). */
+#define INGEST_NOW INT64_MIN
+
+/* One entity of one group that a commit changes. */
+struct ingest_changed {
+	uint32_t group_id;
+	struct slice entity;
+};
+
+struct ingest_options {
+	int64_t future_ns;	/* event times further ahead of the clock are refused */
+	int64_t tombstone_ns;	/* tombstones are kept this long */
+	int64_t sweep_ns;	/* time between two sweeps; 0: none by itself */
+	/* Called in each commit that changes rows, around the commit of the map; both may be NULL. Between the two calls a reader may see
+	 * the old values or the new ones. `rows` with `entity` name what changes; the slices live for the call. */
+	void (*changing)(void *arg, const struct ingest_changed *list, size_t n);
+	void (*changed)(void *arg, const struct ingest_changed *list, size_t n);
+	void *listener_arg;
+};
+
+/* Both must outlive it. `cur` is published to. */
+int ingest_start(struct store *store, struct catalog_current *cur, const struct ingest_options *options,
+		 struct ingest **out, struct why *why);
+/* Commits what waits, ends the threads. Nothing may be submitted any more. */
+void ingest_stop(struct ingest *ingest);
+
+struct ingest_result {
+	int rc;			/* 0, or the -errno of the whole request */
+	uint64_t seq;		/* of the commit */
+	uint32_t group_id;	/* of the group that was made or defined */
+	unsigned applied;	/* values written or deleted */
+	unsigned late;		/* values that lost to a newer one */
+	const struct why *why;	/* reason of rc, for the call */
+};
+
+typedef void (*ingest_done)(void *arg, const struct ingest_result *result);
+
+/* ---- building a request ---- */
+
+/* `lane`, `source` and `origin` become part of every stamp. `who` says where it comes from, in .errors ("uid 1000", "topic/0/17"). */
+int ingest_request_new(struct ingest *ingest, enum record_lane lane, uint32_t source, uint64_t origin, const char *who,
+		       struct ingest_request **out);
+void ingest_request_free(struct ingest_request *req);		/* only one that was not submitted; NULL is fine */
+
+enum ingest_flag {
+	INGEST_FORCE = 1,	/* wins whatever its time */
+	INGEST_GUARD = 2,	/* only if the row still has this fingerprint, else the request fails with -EAGAIN */
+	INGEST_LATE_FAILS = 4,	/* an older time than what stands is -ESTALE instead of being counted as late */
+};
+
+/* Values of one entity: call _row, then any number of values for it. `event_ns` is INGEST_NOW or a time. The value's bytes are the
+ * stored bytes of the feature's type with their code; they are copied. A row without values makes the entity. */
+int ingest_request_row(struct ingest_request *req, uint32_t group_id, struct slice entity, int64_t event_ns, unsigned flags,
+		       uint64_t guard);
+int ingest_request_value(struct ingest_request *req, uint16_t slot, uint8_t type_code, struct slice value);
+int ingest_request_null(struct ingest_request *req, uint16_t slot);
+int ingest_request_delete(struct ingest_request *req, uint16_t slot);		/* leaves a tombstone */
+/* As _row and its values, but from a record whose cells keep their own stamps (a moved row, a restored one). */
+int ingest_request_record(struct ingest_request *req, uint32_t group_id, struct slice entity, struct slice record, unsigned flags,
+			  uint64_t guard);
+/* The entity as a whole: its values, later ones of that time or before, and its existence. */
+int ingest_request_delete_entity(struct ingest_request *req, uint32_t group_id, struct slice entity, int64_t event_ns,
+				 unsigned flags, uint64_t guard);
+int ingest_request_make_entity(struct ingest_request *req, uint32_t group_id, struct slice entity);	/* -EEXIST */
+int ingest_request_remove_entity(struct ingest_request *req, uint32_t group_id, struct slice entity);	/* -ENOENT, -ENOTEMPTY */
+
+/* Changes of the catalog. Names and texts are copied. Each fails the request: -EEXIST, -ENOENT, -ENOTEMPTY, -EINVAL with a reason. */
+int ingest_request_group_make(struct ingest_request *req, struct slice name, uid_t uid, gid_t gid, mode_t mode, const char *owner);
+int ingest_request_group_define(struct ingest_request *req, uint32_t group_id, struct slice text);
+int ingest_request_group_rename(struct ingest_request *req, uint32_t group_id, struct slice name, bool may_replace_empty);
+int ingest_request_group_remove(struct ingest_request *req, uint32_t group_id);
+/* (mode_t)-1, (uid_t)-1, (gid_t)-1 leave as it is. */
+int ingest_request_group_own(struct ingest_request *req, uint32_t group_id, mode_t mode, uid_t uid, gid_t gid);
+/* `value` NULL removes. `how`: 0, XATTR_CREATE or XATTR_REPLACE. */
+int ingest_request_group_attr(struct ingest_request *req, uint32_t group_id, struct slice name, const struct slice *value, int how);
+
+/* The lane's position, stored in the same commit as the values. */
+int ingest_request_position(struct ingest_request *req, struct slice lane_key, struct slice position);
+/* Each row is applied or rejected by itself: `row_done` is called for every row that was refused, before the completion. */
+void ingest_request_row_by_row(struct ingest_request *req,
+			       void (*row_done)(void *arg, size_t row, int rc, const struct why *why));
+size_t ingest_request_bytes(const struct ingest_request *req);
+
+/* ---- handing it over ---- */
+
+/* Takes the request, whatever happens; `done` is called exactly once, maybe before this returns. */
+void ingest_submit(struct ingest *ingest, struct ingest_request *req, ingest_done done, void *arg);
+/* The same for a thread that may sleep. */
+int ingest_run(struct ingest *ingest, struct ingest_request *req, struct ingest_result *out, struct why *why);
+
+/* ---- judging early, and saying what was refused ---- */
+
+/* The rules of a feature (min, max, enum, max_length, not_null) for one value; null if `value` is NULL. 0, -ERANGE, -EINVAL. The same check
+ * that the commit makes, for those who can tell a writer at once. */
+int ingest_check_value(const struct catalog_feature *feature, uint8_t type_code, const struct slice *value, struct why *why);
+/* May anything be written just now? 0; -ENOSPC (map or disk full), -EIO (the log failed). */
+int ingest_check_store(struct ingest *ingest);
+
+/* A row's fingerprint for INGEST_GUARD: of the bytes that store_get_row gave; of empty bytes for a row that is not there. */
+uint64_t ingest_fingerprint(struct slice row);
+
+/* The number of a source text (made on first use, in a commit of its own). */
+int ingest_source(struct ingest *ingest, struct slice text, uint32_t *out);
+
+/* The table of refusals; see reject.h. */
+struct reject_log *ingest_rejects(struct ingest *ingest);
+
+/* One sweep, now: expired values, old tombstones, retired features, rows of removed groups. Returns the number of values removed, or
+ * a negative errno. For tests and for shutdown; the sweeper thread calls the same. */
+long ingest_sweep(struct ingest *ingest);
+
+struct ingest_figures {
+	uint64_t commits, requests, changes;	/* since the start */
+	uint64_t failed_requests;
+	uint64_t waiting;			/* requests in the queue now */
+	uint64_t swept;
+	uint64_t commit_ns_total;		/* time in commits */
+};
+void ingest_figures(struct ingest *ingest, struct ingest_figures *out);
+
+#endif

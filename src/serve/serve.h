@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one way out: everything that is read comes from a view, which is a snapshot of the map, the catalog that belongs to it, and the
+ * time at which TTL is judged. Values are borrowed from the map while the view is open. A view is for one thread; any number may be open.
+ * Nothing here allocates but buffers that the caller passes in.
+ */
+#ifndef SERVE_SERVE_H
+#define SERVE_SERVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/slice.h"
+#include "catalog/catalog.h"
+#include "store/store.h"
+
+struct serve_view {
+	struct store_snap *snap;
+	const struct catalog *cat;
+	int64_t now_ns;
+};
+
+/* 0 or a negative errno of store_snap_begin. */
+int serve_begin(struct store *store, struct catalog_current *cur, struct serve_view *out);
+void serve_end(struct serve_view *view);
+
+enum serve_status { SERVE_PRESENT, SERVE_NULL, SERVE_MISSING, SERVE_EXPIRED };
+
+struct serve_value {
+	enum serve_status status;
+	const struct catalog_feature *feature;
+	struct record_stamp stamp;	/* set unless MISSING */
+	uint8_t type_code;		/* what `value` is encoded in; may be narrower than the feature's type */
+	struct slice value;		/* of PRESENT */
+};
+
+/* The row of an entity: -ENOENT if the entity does not exist. One mdb_get. */
+int serve_row(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, struct record *out);
+/* The row as it stands, tombstones and all, whether the entity exists or not: rec->data is NULL if there is none. For writers that guard. */
+int serve_row_raw(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, struct slice *out_bytes,
+		  struct record *out);
+/* One value of a row; a retired feature is MISSING. */
+void serve_value(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec,
+		 const struct catalog_feature *feature, struct serve_value *out);
+/* Has the row any value (present or null) that is not expired? */
+bool serve_row_has_values(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec);
+/* The newest event and ingest time among the row's values; the group's creation time if there are none. */
+void serve_row_times(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec, int64_t *out_event_ns,
+		     int64_t *out_ingest_ns);
+
+/* Append a value's forms; null is the empty text, `null` in JSON, empty in .bin. Errors of type.h. */
+int serve_value_text(const struct serve_value *value, struct buf *out);
+int serve_value_bin(const struct serve_value *value, struct buf *out);
+int serve_value_json(const struct serve_value *value, struct buf *out);
+/* One JSON row with a final newline: entity, event_time (the newest), features in slot order without the missing and the expired. */
+int serve_row_json(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, const struct record *rec,
+		   struct buf *out);
+/* Where a value came from, in words: "uid 1000", "topic/0/17", "import-3:part.csv". */
+int serve_source_text(const struct serve_view *view, const struct record_stamp *stamp, struct buf *out);
+const char *serve_lane_name(uint8_t lane);
+
+/* Entities that exist, in order of their names, behind `after` (empty: from the first). */
+struct serve_entities;
+int serve_entities_begin(const struct serve_view *view, const struct catalog_group *grp, struct slice after,
+			 struct serve_entities **out);
+/* 0 with borrowed name and row, -ENOENT at the end. */
+int serve_entities_next(struct serve_entities *it, struct slice *out_name, struct record *out_row);
+void serve_entities_end(struct serve_entities *it);
+
+/* Counters of a group at this snapshot. */
+int serve_stats(const struct serve_view *view, const struct catalog_group *grp, struct catalog_stats *out);
+/* The text of .stats: counters, and the age of the newest and oldest live value, for which it walks the group. May take long: 0.2 us a row. */
+int serve_stats_text(const struct serve_view *view, const struct catalog_group *grp, struct buf *out);
+
+#endif
