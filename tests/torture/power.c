@@ -1,0 +1,977 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loss of power, simulated: power WORKDIR ROUNDS SEED PRELOAD
+ *
+ * A round is a row of lives on one store. Each life runs a load in a child under the recorder (power_preload.c), which ends it at a random event
+ * as kill -9 would. Then either the next life begins on what is there (a crash of the process: same boot), or the power goes: the
+ * record is cut at a random event, what had not been synced by then is lost page by page at random, pages are torn at sectors, names that
+ * no sync of their directory covers are lost from some point on, and the next life begins on what is left, in another boot.
+ *
+ * The load is a pure function: operation n of writer t follows from the seed, its position n is stored in the same commit. So a life
+ * begins by reading each writer's position P, which must be at least what had been acknowledged before the cut, and by comparing
+ * every value of the writer with what operations 1 to P make of it: nothing lost, nothing of P + 1, no half row, no position
+ * that disagrees with its data. store_verify must find no fault either.
+ *
+ * With FEATUREFS_TEST_NO_PIN=1 in the environment the same rounds must fail: that shows that the simulation bites.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/buf.h"
+#include "catalog/catalog.h"
+#include "ingest/ingest.h"
+#include "power_events.h"
+#include "serve/serve.h"
+#include "store/store.h"
+
+enum {
+	WRITERS = 3,
+	ENTITIES = 40,		/* of each writer */
+	LIVES_MAX = 5,		/* of a round */
+	PAGE = 4096, SECTOR = 512,
+	EXIT_WRONG = 3,		/* a life found the store wrong */
+};
+
+/* ---- randomness that can be repeated ---- */
+
+static uint64_t rng_state;
+
+static uint64_t mix(uint64_t x)
+{
+	x += UINT64_C(0x9e3779b97f4a7c15);
+	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return x ^ (x >> 31);
+}
+
+static uint64_t rnd(uint64_t below)
+{
+	rng_state = mix(rng_state);
+	return rng_state % below;
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "power: %s: %s\n", what, strerror(errno));
+	exit(2);
+}
+
+/* ---- the load ---- */
+
+static const char schema[] =
+	"[group]\nentity = key\n"
+	"[feature n]\ntype = int64\n"
+	"[feature twice]\ntype = int64\n"
+	"[feature text]\ntype = string\n";
+
+enum { SLOT_N, SLOT_TWICE, SLOT_TEXT };
+
+/* What operation n of writer t does: the entities that it writes, or the one that it deletes. */
+struct op {
+	unsigned entity[3];
+	unsigned n_entities;
+	bool deletes;
+};
+
+static struct op op_of(uint64_t seed, unsigned t, uint64_t n)
+{
+	uint64_t r = mix(seed ^ mix(t * 1000003 + n));
+	struct op op = { .n_entities = r % 5 == 0 ? 3 : 1, .deletes = r % 11 == 0 };
+
+	for (unsigned i = 0; i < 3; i++)
+		op.entity[i] = (unsigned)((r >> (8 + 8 * i)) % ENTITIES);
+	return op;
+}
+
+static size_t text_of(uint64_t n, char out[1024])
+{
+	size_t len = 10 + (size_t)(mix(n) % 900);
+
+	memset(out, 'a' + (int)(n % 26), len);
+	return len;
+}
+
+struct world {
+	struct store *store;
+	struct catalog_current *cur;
+	struct ingest *ingest;
+	uint32_t group_id;
+};
+
+static void open_world(const char *path, struct world *out)
+{
+	struct store_options options = {
+		.map_bytes = 64 << 20, .segment_bytes = 128 << 10, .log_bytes = 64 << 20, .checkpoint_ms = 15,
+		.checkpoint_bytes = 64 << 10,
+	};
+	struct ingest_options ingest_options = { .future_ns = INT64_C(300000000000), .tombstone_ns = INT64_MAX };
+	struct store_snap *snap;
+	struct catalog *cat;
+	struct why why = { "" };
+	int rc = store_open(path, &options, &out->store, &why);
+
+	if (rc == 0)
+		rc = store_snap_begin(out->store, &snap);
+	if (rc == 0) {
+		rc = catalog_load(snap, &cat, &why);
+		store_snap_end(snap);
+	}
+	if (rc == 0)
+		rc = catalog_current_new(cat, &out->cur);
+	if (rc == 0)
+		rc = ingest_start(out->store, out->cur, &ingest_options, &out->ingest, &why);
+	if (rc < 0) {
+		printf("the store does not open: %s (%s)\n", why.text, strerror(-rc));
+		exit(EXIT_WRONG);
+	}
+}
+
+static void run(struct world *world, struct ingest_request *req, const char *what)
+{
+	struct ingest_result result;
+	struct why why = { "" };
+	int rc = ingest_run(world->ingest, req, &result, &why);
+
+	if (rc < 0) {
+		printf("%s: %s (%s)\n", what, why.text, strerror(-rc));
+		exit(EXIT_WRONG);
+	}
+	if (result.group_id)
+		world->group_id = result.group_id;
+}
+
+static void make_group(struct world *world)
+{
+	struct ingest_request *req;
+
+	ingest_request_new(world->ingest, RECORD_LANE_DIRECT, 0, 0, "power", &req);
+	ingest_request_group_make(req, slice_str("g"), 0, 0, 0755, "root");
+	run(world, req, "make");
+	ingest_request_new(world->ingest, RECORD_LANE_DIRECT, 0, 0, "power", &req);
+	ingest_request_group_define(req, world->group_id, slice_str(schema));
+	run(world, req, "define");
+}
+
+static struct slice entity_name(unsigned t, unsigned entity, char out[32])
+{
+	return slice_of(out, (size_t)snprintf(out, 32, "w%u-%u", t, entity));
+}
+
+static void fill_request(const struct world *world, uint64_t seed, unsigned t, uint64_t n, struct ingest_request *req)
+{
+	struct op op = op_of(seed, t, n);
+	uint8_t int64 = type_code(&(struct type){ .base = TYPE_INT64 }), string = type_code(&(struct type){ .base = TYPE_STRING });
+	uint64_t twice = 2 * n;
+	char name[32], text[1024];
+
+	if (op.deletes) {
+		ingest_request_delete_entity(req, world->group_id, entity_name(t, op.entity[0], name), INGEST_NOW, 0, 0);
+	} else {
+		for (unsigned i = 0; i < op.n_entities; i++) {
+			ingest_request_row(req, world->group_id, entity_name(t, op.entity[i], name), INGEST_NOW, 0, 0);
+			ingest_request_value(req, SLOT_N, int64, slice_of(&n, sizeof n));
+			ingest_request_value(req, SLOT_TWICE, int64, slice_of(&twice, sizeof twice));
+			ingest_request_value(req, SLOT_TEXT, string, slice_of(text, text_of(n, text)));
+		}
+	}
+	snprintf(name, sizeof name, "power.%u", t);
+	ingest_request_position(req, slice_str(name), slice_of(&n, sizeof n));
+}
+
+struct writer {
+	struct world *world;
+	uint64_t seed, position;
+	unsigned t;
+	void (*note)(const char *text);
+};
+
+static void *write_on(void *arg)
+{
+	struct writer *writer = arg;
+
+	for (uint64_t n = writer->position + 1;; n++) {
+		struct ingest_request *req;
+		char name[32], text[64];
+
+		snprintf(name, sizeof name, "writer %u", writer->t);
+		ingest_request_new(writer->world->ingest, RECORD_LANE_DIRECT, 0, writer->t, name, &req);
+		fill_request(writer->world, writer->seed, writer->t, n, req);
+		snprintf(text, sizeof text, "I %u %" PRIu64, writer->t, n);
+		writer->note(text);
+		run(writer->world, req, name);
+		text[0] = 'A';
+		writer->note(text);
+	}
+	return NULL;
+}
+
+/* ---- a life's first deed: is everything there? ---- */
+
+static void wrong(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+static void wrong(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	exit(EXIT_WRONG);
+}
+
+static void check_entity(const struct serve_view *view, const struct catalog_group *grp, unsigned t, unsigned entity, uint64_t want)
+{
+	char name[32], text[1024];
+	struct record row;
+	int rc = serve_row(view, grp, entity_name(t, entity, name), &row);
+	uint64_t twice = 2 * want;
+	const struct slice values[] = {
+		slice_of(&want, sizeof want), slice_of(&twice, sizeof twice), slice_of(text, text_of(want, text)),
+	};
+
+	if (rc < 0 && rc != -ENOENT)
+		wrong("%s: %s", name, strerror(-rc));
+	if (want == 0) {
+		if (rc == 0)
+			wrong("%s is there and should have been deleted", name);
+		return;
+	}
+	if (rc < 0)
+		wrong("%s is lost, operation %" PRIu64 " wrote it", name, want);
+	for (uint16_t slot = 0; slot < 3; slot++) {
+		struct serve_value value;
+
+		serve_value(view, grp, &row, catalog_feature_at(grp, slot), &value);
+		if (value.status != SERVE_PRESENT || !slice_equal(value.value, values[slot]))
+			wrong("%s: value %u is not what operation %" PRIu64 " wrote", name, slot, want);
+	}
+}
+
+static void print_fault(void *arg, const char *fault)
+{
+	(void)arg;
+	printf("verify: %s\n", fault);
+}
+
+static void check_world(struct world *world, uint64_t seed, const uint64_t least[WRITERS], const uint64_t most[WRITERS],
+			uint64_t out_position[WRITERS])
+{
+	const struct catalog_group *grp;
+	struct serve_view view;
+
+	if (serve_begin(world->store, world->cur, &view) < 0)
+		wrong("no snapshot");
+	grp = catalog_find(view.cat, slice_str("g"));
+	if (!grp)
+		wrong("the group is lost");
+	world->group_id = grp->id;
+	for (unsigned t = 0; t < WRITERS; t++) {
+		uint64_t last[ENTITIES] = { 0 };
+		struct slice bytes;
+		char name[32];
+
+		snprintf(name, sizeof name, "power.%u", t);
+		out_position[t] = 0;
+		if (store_get(view.snap, STORE_POSITIONS, slice_str(name), &bytes) == 0)
+			memcpy(&out_position[t], bytes.data, sizeof out_position[t]);
+		if (out_position[t] < least[t] || out_position[t] > most[t])
+			wrong("writer %u stands at %" PRIu64 ", acknowledged were %" PRIu64 ", begun %" PRIu64, t, out_position[t],
+			      least[t], most[t]);
+		for (uint64_t n = 1; n <= out_position[t]; n++) {
+			struct op op = op_of(seed, t, n);
+
+			for (unsigned i = 0; i < (op.deletes ? 1 : op.n_entities); i++)
+				last[op.entity[i]] = op.deletes ? 0 : n;
+		}
+		for (unsigned e = 0; e < ENTITIES; e++)
+			check_entity(&view, grp, t, e, last[e]);
+	}
+	serve_end(&view);
+	if (store_verify(world->store, print_fault, NULL) != 0)
+		wrong("verify found faults");
+}
+
+/* power --life STORE SEED least0 most0 ... : checks, then writes until the recorder ends it. With SEED 0: makes the store and closes it. */
+static int live(char **argv)
+{
+	uint64_t seed = strtoull(argv[1], NULL, 10), least[WRITERS], most[WRITERS], position[WRITERS];
+	struct writer writers[WRITERS];
+	struct world world = { 0 };
+	pthread_t threads[WRITERS];
+	void (*note)(const char *) = (void (*)(const char *))dlsym(RTLD_DEFAULT, "power_note");
+
+	open_world(argv[0], &world);
+	if (seed == 0) {
+		make_group(&world);
+		ingest_stop(world.ingest);
+		catalog_current_free(world.cur);
+		return store_close(world.store) < 0;
+	}
+	for (unsigned t = 0; t < WRITERS; t++) {
+		least[t] = strtoull(argv[2 + 2 * t], NULL, 10);
+		most[t] = strtoull(argv[3 + 2 * t], NULL, 10);
+	}
+	check_world(&world, seed, least, most, position);
+	if (!note)
+		return 0;	/* the round's last look, without the recorder */
+	for (unsigned t = 0; t < WRITERS; t++) {
+		writers[t] = (struct writer){ .world = &world, .seed = seed, .position = position[t], .t = t, .note = note };
+		if (pthread_create(&threads[t], NULL, write_on, &writers[t]))
+			die("pthread_create");
+	}
+	for (unsigned t = 0; t < WRITERS; t++)
+		pthread_join(threads[t], NULL);
+	return 0;
+}
+
+/* ---- the simulated disk ---- */
+
+/* Bytes of a write that has been issued, in order of issue. */
+struct pending {
+	uint64_t at, len;
+	const char *data;	/* NULL: the size was set to `at` (or, with len 1, grown to it) */
+	uint64_t order;		/* number of the event */
+};
+
+struct file {
+	uint64_t ino;
+	struct buf synced;	/* the content that is safe */
+	struct pending *pending;
+	size_t n_pending, cap;
+};
+
+struct name_op {
+	enum power_kind kind;
+	char *from, *to;
+	size_t file;		/* CREATE */
+	uint64_t order;
+};
+
+struct name {
+	char *path;
+	size_t file;		/* SIZE_MAX: a directory */
+};
+
+struct disk {
+	struct file *files;
+	size_t n_files;
+	struct name *names;
+	size_t n_names;
+	struct name_op *ops;	/* not yet synced, in order */
+	size_t n_ops;
+	struct { uint64_t number, order; } syncs[64];	/* begun */
+	size_t n_syncs;
+};
+
+static void *more(void *list, size_t n, size_t size)
+{
+	void *grown = realloc(list, (n + 1) * size);
+
+	if (!grown)
+		die("memory");
+	return grown;
+}
+
+static struct file *file_of(struct disk *disk, uint64_t ino)
+{
+	/* A number that was used again belongs to the newest file. */
+	for (size_t i = disk->n_files; i-- > 0;)
+		if (disk->files[i].ino == ino)
+			return &disk->files[i];
+	return NULL;
+}
+
+static size_t add_file(struct disk *disk, uint64_t ino)
+{
+	disk->files = more(disk->files, disk->n_files, sizeof *disk->files);
+	disk->files[disk->n_files] = (struct file){ .ino = ino };
+	return disk->n_files++;
+}
+
+static void set_size(struct buf *content, uint64_t size)
+{
+	if (size > content->len) {
+		char *room = buf_reserve(content, size - content->len);
+
+		if (!room)
+			die("memory");
+		memset(room, 0, size - content->len);
+	}
+	content->len = size;
+}
+
+static void apply_pending(struct buf *content, const struct pending *pending)
+{
+	if (!pending->data) {
+		if (!pending->len || pending->at > content->len)
+			set_size(content, pending->at);
+		return;
+	}
+	if (pending->at + pending->len > content->len)
+		set_size(content, pending->at + pending->len);
+	memcpy(content->data + pending->at, pending->data, pending->len);
+}
+
+static void add_pending(struct disk *disk, uint64_t ino, const struct pending *pending)
+{
+	struct file *file = file_of(disk, ino);
+
+	if (!file)
+		return;
+	if (file->n_pending == file->cap) {
+		file->cap = file->cap ? 2 * file->cap : 64;
+		file->pending = realloc(file->pending, file->cap * sizeof *pending);
+		if (!file->pending)
+			die("memory");
+	}
+	file->pending[file->n_pending++] = *pending;
+}
+
+/* A sync that began at event `order` has ended: what was issued before it is safe. */
+static void sync_file(struct disk *disk, uint64_t ino, uint64_t order)
+{
+	struct file *file = file_of(disk, ino);
+	size_t n = 0;
+
+	if (!file)
+		return;
+	while (n < file->n_pending && file->pending[n].order < order)
+		apply_pending(&file->synced, &file->pending[n++]);
+	file->n_pending -= n;
+	memmove(file->pending, file->pending + n, file->n_pending * sizeof *file->pending);
+}
+
+static struct name *find_name(struct disk *disk, const char *path)
+{
+	for (size_t i = 0; i < disk->n_names; i++)
+		if (strcmp(disk->names[i].path, path) == 0)
+			return &disk->names[i];
+	return NULL;
+}
+
+static void drop_name(struct disk *disk, const char *path)
+{
+	struct name *name = find_name(disk, path);
+
+	if (!name)
+		return;
+	free(name->path);
+	*name = disk->names[--disk->n_names];
+}
+
+static void add_name(struct disk *disk, const char *path, size_t file)
+{
+	drop_name(disk, path);
+	disk->names = more(disk->names, disk->n_names, sizeof *disk->names);
+	disk->names[disk->n_names++] = (struct name){ strdup(path), file };
+}
+
+static void apply_name_op(struct disk *disk, const struct name_op *op)
+{
+	struct name *name;
+	size_t file;
+
+	switch (op->kind) {
+	case POWER_CREATE:
+		add_name(disk, op->from, op->file);
+		break;
+	case POWER_MKDIR:
+		add_name(disk, op->from, SIZE_MAX);
+		break;
+	case POWER_UNLINK:
+		drop_name(disk, op->from);
+		break;
+	case POWER_RENAME:
+		name = find_name(disk, op->from);
+		if (!name)
+			break;
+		file = name->file;
+		drop_name(disk, op->from);
+		add_name(disk, op->to, file);
+		break;
+	default:
+		break;
+	}
+}
+
+static bool is_in(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return path && strncmp(path, dir, len) == 0 && path[len] == '/' && !strchr(path + len + 1, '/');
+}
+
+static void sync_dir(struct disk *disk, const char *dir, uint64_t order)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < disk->n_ops; i++) {
+		struct name_op *op = &disk->ops[i];
+
+		if (op->order < order && (is_in(op->from, dir) || is_in(op->to, dir))) {
+			apply_name_op(disk, op);
+			free(op->from);
+			free(op->to);
+		} else {
+			disk->ops[kept++] = *op;
+		}
+	}
+	disk->n_ops = kept;
+}
+
+/* Everything in a directory of the real disk, as safe content. */
+static void load_dir(struct disk *disk, const char *dir)
+{
+	DIR *handle = opendir(dir);
+	struct dirent *ent;
+
+	if (!handle)
+		die(dir);
+	while ((ent = readdir(handle))) {
+		char path[4096];
+		struct stat st;
+
+		if (ent->d_name[0] == '.' || strcmp(ent->d_name, "lock.mdb") == 0)
+			continue;
+		snprintf(path, sizeof path, "%s/%s", dir, ent->d_name);
+		if (stat(path, &st) < 0)
+			die(path);
+		if (S_ISDIR(st.st_mode)) {
+			add_name(disk, path, SIZE_MAX);
+			load_dir(disk, path);
+		} else {
+			size_t file = add_file(disk, st.st_ino);
+			struct buf *content = &disk->files[file].synced;
+			int fd = open(path, O_RDONLY);
+
+			set_size(content, (uint64_t)st.st_size);
+			if (fd < 0 || (st.st_size && pread(fd, content->data, content->len, 0) != st.st_size))
+				die(path);
+			close(fd);
+			add_name(disk, path, file);
+		}
+	}
+	closedir(handle);
+}
+
+static void disk_release(struct disk *disk)
+{
+	for (size_t i = 0; i < disk->n_files; i++) {
+		buf_release(&disk->files[i].synced);
+		free(disk->files[i].pending);
+	}
+	for (size_t i = 0; i < disk->n_names; i++)
+		free(disk->names[i].path);
+	for (size_t i = 0; i < disk->n_ops; i++) {
+		free(disk->ops[i].from);
+		free(disk->ops[i].to);
+	}
+	free(disk->files);
+	free(disk->names);
+	free(disk->ops);
+	*disk = (struct disk){ 0 };
+}
+
+static void remember_sync(struct disk *disk, uint64_t number, uint64_t order)
+{
+	size_t at = disk->n_syncs % 64;
+
+	disk->syncs[at].number = number;
+	disk->syncs[at].order = order;
+	disk->n_syncs++;
+}
+
+static uint64_t sync_order(const struct disk *disk, uint64_t number)
+{
+	/* Each life counts its syncs from 1, so that the newest of a number is the one. */
+	for (size_t i = disk->n_syncs; i-- > 0 && disk->n_syncs - i <= 64;)
+		if (disk->syncs[i % 64].number == number)
+			return disk->syncs[i % 64].order;
+	return 0;
+}
+
+/* The load's own words: what is acknowledged, and what was begun. */
+struct promise {
+	uint64_t acked[WRITERS], begun[WRITERS];
+};
+
+static void take_note(struct promise *promise, const char *text)
+{
+	unsigned t;
+	uint64_t n;
+
+	if (sscanf(text + 2, "%u %" SCNu64, &t, &n) != 2 || t >= WRITERS)
+		return;
+	if (text[0] == 'A' && n > promise->acked[t])
+		promise->acked[t] = n;
+	else if (text[0] == 'I' && n > promise->begun[t])
+		promise->begun[t] = n;
+}
+
+static void take_event(struct disk *disk, const struct power_event *event, const char *text, const char *data, uint64_t order,
+		       struct promise *promise)
+{
+	struct name_op op = { .kind = event->kind, .order = order };
+	char *copy = strndup(text, event->text_len);
+
+	switch (event->kind) {
+	case POWER_CREATE:
+		op.file = add_file(disk, event->ino);
+		/* fallthrough */
+	case POWER_MKDIR:
+	case POWER_UNLINK:
+	case POWER_RENAME:
+		op.from = strdup(copy);
+		if (event->kind == POWER_RENAME)
+			op.to = strndup(text + strlen(copy) + 1, event->text_len - strlen(copy) - 1);
+		disk->ops = more(disk->ops, disk->n_ops, sizeof op);
+		disk->ops[disk->n_ops++] = op;
+		break;
+	case POWER_WRITE:
+		add_pending(disk, event->ino, &(struct pending){ event->offset, event->data_len, data, order });
+		break;
+	case POWER_SIZE:
+	case POWER_GROW:
+		add_pending(disk, event->ino, &(struct pending){ event->offset, event->kind == POWER_GROW, NULL, order });
+		break;
+	case POWER_SYNC_BEGIN:
+	case POWER_DIR_SYNC_BEGIN:
+		remember_sync(disk, event->offset, order);
+		break;
+	case POWER_SYNC_END:
+		sync_file(disk, event->ino, sync_order(disk, event->offset));
+		break;
+	case POWER_DIR_SYNC_END:
+		sync_dir(disk, copy, sync_order(disk, event->offset));
+		break;
+	case POWER_NOTE:
+		take_note(promise, copy);
+		break;
+	default:
+		break;
+	}
+	free(copy);
+}
+
+/* One page of a file after the power went: as some prefix of its unsynced writes left it, or, torn, sector by sector after different ones. */
+static void lose_page(const struct file *file, struct buf *out, uint64_t page)
+{
+	uint64_t begin = page * PAGE, end = begin + PAGE < out->len ? begin + PAGE : out->len;
+	size_t hits[256], n = 0;
+	bool torn = rnd(4) == 0;
+	size_t prefix;
+
+	for (size_t i = 0; i < file->n_pending && n < 256; i++) {
+		const struct pending *pending = &file->pending[i];
+
+		if (pending->data && pending->at < end && pending->at + pending->len > begin)
+			hits[n++] = i;
+	}
+	if (n == 0)
+		return;
+	prefix = rnd(n + 1);
+	for (uint64_t sector = begin; sector < end; sector += SECTOR) {
+		size_t upto = torn ? rnd(n + 1) : prefix;
+
+		for (size_t h = 0; h < upto; h++) {
+			const struct pending *pending = &file->pending[hits[h]];
+			uint64_t from = pending->at > sector ? pending->at : sector;
+			uint64_t to = pending->at + pending->len < sector + SECTOR ? pending->at + pending->len : sector + SECTOR;
+
+			if (to > out->len)
+				to = out->len;
+			if (from < to)
+				memcpy(out->data + from, pending->data + (from - pending->at), to - from);
+		}
+	}
+}
+
+static void lose_file(const struct file *file, struct buf *out)
+{
+	uint64_t largest = file->synced.len;
+
+	buf_append_slice(out, buf_slice(&file->synced));
+	for (size_t i = 0; i < file->n_pending; i++) {
+		const struct pending *pending = &file->pending[i];
+		uint64_t end = pending->at + (pending->data ? pending->len : 0);
+
+		if (!pending->data && !pending->len)
+			largest = rnd(2) ? end : largest;
+		else if (end > largest)
+			largest = end;
+	}
+	/* The size may have reached the disk without the bytes, or the other way round. */
+	if (largest > out->len)
+		set_size(out, rnd(2) ? largest : out->len + rnd(largest - out->len + 1));
+	for (uint64_t page = 0; page * PAGE < out->len; page++)
+		lose_page(file, out, page);
+}
+
+static void write_file(const char *path, struct slice content)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	size_t done = 0;
+
+	if (fd < 0)
+		die(path);
+	while (done < content.len) {
+		ssize_t n = write(fd, (const char *)content.data + done, content.len - done);
+
+		if (n <= 0)
+			die(path);
+		done += (size_t)n;
+	}
+	close(fd);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct name *)a)->path, ((const struct name *)b)->path);
+}
+
+/* Writes what is left of the disk over the store's directory. */
+static void lose_power(struct disk *disk, const char *dir)
+{
+	char command[4200];
+	size_t kept = disk->n_ops ? rnd(disk->n_ops + 1) : 0;
+
+	for (size_t i = 0; i < kept; i++)
+		apply_name_op(disk, &disk->ops[i]);
+	snprintf(command, sizeof command, "rm -rf '%s'", dir);
+	if (system(command) != 0 || mkdir(dir, 0700) < 0)
+		die(dir);
+	qsort(disk->names, disk->n_names, sizeof *disk->names, by_path);
+	for (size_t i = 0; i < disk->n_names; i++) {
+		const struct name *name = &disk->names[i];
+		struct buf content = { 0 };
+
+		if (name->file == SIZE_MAX) {
+			if (mkdir(name->path, 0700) < 0)
+				die(name->path);
+			continue;
+		}
+		lose_file(&disk->files[name->file], &content);
+		write_file(name->path, buf_slice(&content));
+		buf_release(&content);
+	}
+}
+
+/* ---- a round ---- */
+
+struct round {
+	char store[4000], trace[4100], log[4100];
+	const char *self, *preload;
+	uint64_t seed;
+	unsigned boot;
+	unsigned losses, crashes;
+	struct promise base;	/* what holds for the store as the round finds it */
+};
+
+/* Runs a child on the store; returns its exit status. `stop` < 0: without the recorder. */
+static int run_life(const struct round *round, long stop, const struct promise *promise)
+{
+	char boot[64], args[2 + 2 * WRITERS][32], text[32];
+	char *argv[6 + 2 * WRITERS];
+	unsigned n = 0;
+	pid_t pid;
+	int status;
+
+	snprintf(boot, sizeof boot, "00000000-0000-0000-0000-%012u", round->boot);
+	argv[n++] = (char *)(uintptr_t)round->self;
+	argv[n++] = (char *)(uintptr_t)"--life";
+	argv[n++] = (char *)(uintptr_t)round->store;
+	snprintf(args[0], sizeof args[0], "%" PRIu64, promise ? round->seed : 0);
+	argv[n++] = args[0];
+	for (unsigned t = 0; promise && t < WRITERS; t++) {
+		snprintf(args[1 + 2 * t], 32, "%" PRIu64, promise->acked[t]);
+		snprintf(args[2 + 2 * t], 32, "%" PRIu64, promise->begun[t]);
+		argv[n++] = args[1 + 2 * t];
+		argv[n++] = args[2 + 2 * t];
+	}
+	argv[n] = NULL;
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		setenv("FEATUREFS_TEST_BOOT_ID", boot, 1);
+		if (stop >= 0) {
+			snprintf(text, sizeof text, "%ld", stop);
+			setenv("POWER_DIR", round->store, 1);
+			setenv("POWER_TRACE", round->trace, 1);
+			setenv("POWER_STOP", text, 1);
+			setenv("LD_PRELOAD", round->preload, 1);
+		}
+		if (!freopen(round->log, "a", stdout) || !freopen(round->log, "a", stderr))
+			_exit(2);
+		execv(round->self, argv);
+		_exit(2);
+	}
+	if (waitpid(pid, &status, 0) < 0)
+		die("waitpid");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static struct slice read_trace(const char *path, struct buf *out)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY);
+	char *room;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		die(path);
+	room = buf_reserve(out, (size_t)st.st_size + 1);
+	if (!room || read(fd, room, (size_t)st.st_size) != st.st_size)
+		die(path);
+	out->len = (size_t)st.st_size;
+	close(fd);
+	return buf_slice(out);
+}
+
+static size_t event_size(const struct power_event *event)
+{
+	return sizeof *event + event->text_len + event->data_len;
+}
+
+/* Plays the trace up to event `cut` (SIZE_MAX: all of it). Returns the number of events. */
+static size_t play(struct disk *disk, struct slice trace, size_t cut, struct promise *promise)
+{
+	const char *at = trace.data, *end = at + trace.len;
+	size_t n = 0;
+
+	for (; (size_t)(end - at) >= sizeof(struct power_event) && n < cut; n++) {
+		struct power_event event;
+
+		memcpy(&event, at, sizeof event);
+		if (event_size(&event) > (size_t)(end - at))
+			break;
+		if (disk)
+			take_event(disk, &event, at + sizeof event, at + sizeof event + event.text_len, n, promise);
+		else if (event.kind == POWER_NOTE)
+			take_note(promise, strndupa(at + sizeof event, event.text_len));
+		at += event_size(&event);
+	}
+	return n;
+}
+
+/* Returns 0, or the exit status of the life that found something wrong. */
+static int one_round(struct round *round)
+{
+	unsigned lives = 1 + (unsigned)rnd(LIVES_MAX);
+	struct promise base = round->base, now = base;
+	struct disk disk = { 0 };
+	int rc = 0;
+
+	load_dir(&disk, round->store);
+	unlink(round->trace);
+	for (unsigned life = 0; rc == 0 && life < lives; life++) {
+		struct buf bytes = { 0 };
+		struct slice trace;
+		size_t events;
+
+		rc = run_life(round, (long)(rnd(4) ? 20 + rnd(700) : rnd(40)), &now);
+		if (rc != 9)
+			break;
+		rc = 0;
+		trace = read_trace(round->trace, &bytes);
+		now = base;
+		events = play(NULL, trace, SIZE_MAX, &now);
+		if (life + 1 < lives && rnd(2)) {
+			buf_release(&bytes);
+			round->crashes++;
+			continue;
+		}
+		now = base;
+		play(&disk, trace, rnd(3) ? events - rnd(events / 3 + 1) : rnd(events + 1), &now);
+		lose_power(&disk, round->store);
+		buf_release(&bytes);
+		round->boot++;
+		round->losses++;
+		base = now;
+		disk_release(&disk);
+		load_dir(&disk, round->store);
+		unlink(round->trace);
+	}
+	if (rc == 0)
+		rc = run_life(round, -1, &now);
+	round->base = now;
+	disk_release(&disk);
+	return rc;
+}
+
+static void print_log(const char *path)
+{
+	char line[512];
+	FILE *log = fopen(path, "r");
+
+	while (log && fgets(line, sizeof line, log))
+		printf("  %s", line);
+	if (log)
+		fclose(log);
+}
+
+static int begin_store(struct round *round)
+{
+	char command[4200];
+
+	snprintf(command, sizeof command, "rm -rf '%s'", round->store);
+	if (system(command) != 0)
+		die(round->store);
+	round->base = (struct promise){ 0 };
+	round->boot++;
+	return run_life(round, -1, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	enum { FRESH_EVERY = 15 };	/* rounds on one store: long enough for its log to go round, short enough to stay quick */
+	struct round round = { 0 };
+	unsigned long rounds, bad = 0;
+
+	if (argc >= 4 && strcmp(argv[1], "--life") == 0)
+		return live(argv + 2);
+	if (argc != 5) {
+		fprintf(stderr, "usage: power WORKDIR ROUNDS SEED PRELOAD\n");
+		return 2;
+	}
+	rounds = strtoul(argv[2], NULL, 10);
+	round.seed = strtoull(argv[3], NULL, 10) | 1;
+	rng_state = mix(round.seed);
+	round.preload = realpath(argv[4], NULL);
+	round.self = realpath("/proc/self/exe", NULL);
+	if (!round.preload || !round.self || (mkdir(argv[1], 0700) < 0 && errno != EEXIST))
+		die(argv[1]);
+	snprintf(round.store, sizeof round.store, "%s/store", realpath(argv[1], NULL));
+	snprintf(round.trace, sizeof round.trace, "%s/trace", realpath(argv[1], NULL));
+	snprintf(round.log, sizeof round.log, "%s/log", realpath(argv[1], NULL));
+	for (unsigned long r = 0; r < rounds; r++) {
+		uint64_t state = rng_state;
+		int rc = r % FRESH_EVERY ? 0 : begin_store(&round);
+
+		unlink(round.log);
+		if (rc == 0)
+			rc = one_round(&round);
+		if (rc != 0) {
+			bad++;
+			printf("round %lu (seed %s, state %" PRIu64 "): a life ended with %d\n", r, argv[3], state, rc);
+			print_log(round.log);
+			if (begin_store(&round) != 0)
+				die("a new store");
+		}
+		if (isatty(1) || r % 50 == 49)
+			printf("power: %lu of %lu rounds, %lu wrong\n", r + 1, rounds, bad);
+		fflush(stdout);
+	}
+	printf("power: %lu rounds, %u losses of power, %u crashes, %lu wrong\n", rounds, round.losses, round.crashes, bad);
+	return bad != 0;
+}
