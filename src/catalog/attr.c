@@ -157,8 +157,9 @@ static int set_value(const struct attr *attr, struct catalog_group *grp, struct 
 
 static int unset_value(const struct attr *attr, struct catalog_group *grp, struct why *why)
 {
+	/* The one that a group can't be without, the names of its keys, goes back to what a new group has. */
 	if (!attr->unset)
-		return why_fail(why, EINVAL, "a group can't be without it");
+		return group_set_keys(grp, slice_str("entity"), why);
 	if (!attr->has(grp))
 		return why_fail(why, ENODATA, "it has no value");
 	attr->unset(grp);
@@ -178,7 +179,7 @@ int catalog_attr_set(const struct catalog_group *grp, struct slice name, const s
 	if (rc < 0)
 		return rc;
 	rc = value ? set_value(attr, copy, *value, why) : unset_value(attr, copy, why);
-	if (rc == 0 && has_rows && !group_has_same_keys(grp, copy))
+	if (rc == 0 && has_rows && !group_keeps_keys(grp, copy))
 		rc = why_fail(why, EBUSY, "the parts of an entity's name can't change while the group has entities");
 	if (rc < 0) {
 		if (rc != -ENOMEM)

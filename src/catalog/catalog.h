@@ -83,7 +83,8 @@ int catalog_group_parse(const char *name, struct slice text, struct catalog_grou
 /* The canonical text; catalog_group_parse reads it back to the same group. Appends. */
 int catalog_group_print(const struct catalog_group *grp, struct buf *out);
 /* The definition `next` as successor of `now`: keeps identity and slots, gives new slots, refuses what would change data (a type that does
- * not widen, a feature left out, other entity keys once there are rows: `has_rows`). -EINVAL, -EBUSY. */
+ * not widen, a feature left out, other parts of a composite key once there are rows: `has_rows`). A definition that names no owner keeps
+ * the one that stands. -EINVAL, -EBUSY. */
 int catalog_group_evolve(const struct catalog_group *now, const struct catalog_group *next, bool has_rows, int64_t now_ns,
 			 struct catalog_group **out, struct why *why);
 /* Stored form: the same text with a [store] section before it. */
@@ -104,7 +105,8 @@ int catalog_group_owned(const struct catalog_group *grp, mode_t mode, uid_t uid,
 bool catalog_attr_is_known(struct slice name);
 /* Appends the value; -ENODATA if it has none. */
 int catalog_attr_get(const struct catalog_group *grp, struct slice name, struct buf *out);
-/* A new group with the attribute set (value NULL: removed). -EINVAL with the reason; -EBUSY for user.entity once there are rows;
+/* A new group with the attribute set (value NULL: removed; user.entity goes back to "entity"). -EINVAL with the reason; -EBUSY for other
+ * parts of a composite user.entity once there are rows;
  * -ENODATA when removing what is not there. */
 int catalog_attr_set(const struct catalog_group *grp, struct slice name, const struct slice *value, bool has_rows, int64_t now_ns,
 		     struct catalog_group **out, struct why *why);

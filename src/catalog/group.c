@@ -410,10 +410,12 @@ int group_set_keys(struct catalog_group *grp, struct slice list, struct why *why
 	return 0;
 }
 
-bool group_has_same_keys(const struct catalog_group *a, const struct catalog_group *b)
+bool group_keeps_keys(const struct catalog_group *a, const struct catalog_group *b)
 {
 	if (a->n_keys != b->n_keys)
 		return false;
+	if (a->n_keys == 1)
+		return true;	/* a key that stands alone can't be mixed up: its name is a label */
 	for (unsigned i = 0; i < a->n_keys; i++)
 		if (strcmp(a->keys[i], b->keys[i]))
 			return false;
@@ -601,12 +603,14 @@ int catalog_group_evolve(const struct catalog_group *now, const struct catalog_g
 			return why_fail(why, EINVAL,
 					"feature %s is left out; say \"retired = yes\" to hide it and drop its values",
 					now->features[i].name);
-	if (has_rows && !group_has_same_keys(now, next))
+	if (has_rows && !group_keeps_keys(now, next))
 		return why_fail(why, EBUSY, "the parts of an entity's name can't change while the group has entities");
 	rc = group_copy(next, &grp);
 	if (rc < 0)
 		return rc;
 	rc = group_set_text(&grp->name, slice_str(now->name));
+	if (rc == 0 && !grp->owner && now->owner)
+		rc = group_set_text(&grp->owner, slice_str(now->owner));
 	grp->id = now->id;
 	grp->rows = now->rows;
 	grp->uid = now->uid;

@@ -36,7 +36,7 @@ void group_print_list(char *const *list, unsigned n, struct buf *out);
 
 /* Names of key parts, "user_id, day". */
 int group_set_keys(struct catalog_group *grp, struct slice list, struct why *why);
-bool group_has_same_keys(const struct catalog_group *a, const struct catalog_group *b);
+bool group_keeps_keys(const struct catalog_group *a, const struct catalog_group *b);
 
 /* ---- attributes: the keys of [group], which are user.* as well ---- */
 

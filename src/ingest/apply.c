@@ -38,6 +38,7 @@ static void note_reject(struct ingest *ingest, const struct ingest_request *req,
 			int slot, int rc, const struct why *why)
 {
 	const struct catalog_feature *feature = grp && slot >= 0 ? catalog_feature_at(grp, (uint16_t)slot) : NULL;
+	struct why detail = *why;
 	struct reject rej = {
 		.time_ns = ingest->commit.clock.now_ns,
 		.group_id = chg->group_id,
@@ -47,9 +48,11 @@ static void note_reject(struct ingest *ingest, const struct ingest_request *req,
 		.who = req->who,
 		.entity = extent_slice(req, chg->name),
 		.feature = slice_str(feature ? feature->name : ""),
-		.detail = why->text,
+		.detail = detail.text,
 	};
 
+	if (chg->line)
+		why_prefix(&detail, "line %u", chg->line);
 	if (rc == -EINVAL && slot < 0)
 		rej.reason = REJECT_bad_row;
 	reject_log_add(ingest->rejects, &rej);
@@ -205,8 +208,10 @@ static int apply_put(struct ingest *ingest, const struct ingest_request *req, co
 		rc = check_record(&in, st.grp, &slot, why);
 		at_fault = rc < 0 ? slot : -1;
 	}
-	if (rc == 0)
+	if (rc == 0) {
 		rc = merge_put(&st.rec, &in, st.grp, chg->flags, &commit->clock, &commit->delta, &commit->late, &outcome, why);
+		at_fault = rc < 0 ? outcome.fault_slot : -1;
+	}
 	if (rc == 0 && (outcome.applied || (in.cells == 0 && !record_exists(&st.rec))))
 		rc = write_delta(ingest, req, st.grp, st.grp->rows, st.entity, st.bytes, &st.rec, &outcome);
 	if (rc == 0 && outcome.late)

@@ -75,6 +75,9 @@ enum ingest_flag {
 	INGEST_LATE_FAILS = 4,	/* an older time than what stands is -ESTALE instead of being counted as late */
 };
 
+/* The line, in the lane's input, of the changes that are added from here on: a refusal in .errors names it. */
+void ingest_request_line(struct ingest_request *req, unsigned line);
+
 /* Values of one entity: call _row, then any number of values for it. `event_ns` is INGEST_NOW or a time. The value's bytes are the
  * stored bytes of the feature's type with their code; they are copied. A row without values makes the entity. */
 int ingest_request_row(struct ingest_request *req, uint32_t group_id, struct slice entity, int64_t event_ns, unsigned flags,

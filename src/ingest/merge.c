@@ -141,6 +141,7 @@ int merge_put(const struct record *row, const struct record *in, const struct ca
 
 		record_cell(in, i, &cell);
 		record_stamp(in, cell.stamp, &stamp);
+		out->fault_slot = cell.slot;
 		stamp.ingest_ns = clock->ingest_ns;
 		st = find_standing(row, cell.slot);
 		if (stamp.event_ns == INGEST_NOW) {

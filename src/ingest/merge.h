@@ -21,6 +21,7 @@ struct merge_outcome {
 	unsigned late;		/* cells that lost */
 	unsigned swept;
 	int64_t newest_event_ns;	/* among the applied; INT64_MIN: none */
+	int fault_slot;		/* of a refusal: the feature's slot */
 };
 
 /* What of `in` wins over `row`: the winners go to `delta`, the losers to `late`, each with its final stamp. `flags` are INGEST_FORCE and

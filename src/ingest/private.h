@@ -23,6 +23,7 @@ struct change {
 	uint32_t group_id;		/* of DROP_ROW and FORGET_GROUP: the table of rows, the removed group */
 	unsigned flags;			/* enum ingest_flag; of GROUP_ATTR: how; of GROUP_RENAME: may_replace_empty */
 	uint64_t guard;
+	unsigned line;			/* where the lane has it from; 0: it has no lines */
 	struct extent name;		/* entity, group or attribute */
 	struct extent data;		/* record, definition or attribute value */
 	int64_t event_ns;		/* DELETE_ENTITY */
@@ -52,6 +53,7 @@ struct ingest_request {
 	struct buf row_values;		/* what their extents point into */
 	struct record_builder builder;
 	int error;			/* a failed append; the request fails with it */
+	unsigned line;			/* of the changes that are added next */
 	struct extent position_key, position;
 	bool has_position, is_row_by_row;
 	void (*row_done)(void *arg, size_t row, int rc, const struct why *why);

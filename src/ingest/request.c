@@ -44,6 +44,7 @@ int ingest_request_new(struct ingest *ingest, enum record_lane lane, uint32_t so
 	buf_reset(&req->row_values);
 	req->has_open_row = req->has_position = req->is_row_by_row = false;
 	req->error = 0;
+	req->line = 0;
 	req->row_done = NULL;
 	req->result = (struct ingest_result){ 0 };
 	req->why.text[0] = '\0';
@@ -91,6 +92,11 @@ int request_bytes_add(struct ingest_request *req, struct slice bytes, struct ext
 	return req->error;
 }
 
+static struct change *last_change(struct ingest_request *req)
+{
+	return (struct change *)(req->changes.data + req->changes.len) - 1;
+}
+
 int request_add(struct ingest_request *req, const struct change *change)
 {
 	int rc = request_close_row(req);
@@ -100,12 +106,14 @@ int request_add(struct ingest_request *req, const struct change *change)
 	buf_append(&req->changes, change, sizeof *change);
 	if (buf_error(&req->changes) < 0)
 		req->error = -ENOMEM;
+	else
+		last_change(req)->line = req->line;
 	return req->error;
 }
 
-static struct change *last_change(struct ingest_request *req)
+void ingest_request_line(struct ingest_request *req, unsigned line)
 {
-	return (struct change *)(req->changes.data + req->changes.len) - 1;
+	req->line = line;
 }
 
 /* The row that was being built becomes the last change's record. */

@@ -581,6 +581,7 @@ static int add_rows(struct direct *lane, const struct direct_origin *origin, con
 		at = newline ? newline + 1 : end;
 		if (is_blank(bytes))
 			continue;
+		ingest_request_line(req, line);
 		rc = bytes.len > DIRECT_ROW_MAX ? why_fail(&why, EFBIG, "the row has more than %d bytes", DIRECT_ROW_MAX)
 						: format_json_row(&row, bytes, req, &why);
 		if (rc < 0) {

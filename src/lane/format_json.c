@@ -242,6 +242,10 @@ int format_json_row(struct format_row *row, struct slice text, struct ingest_req
 	doc = yyjson_read_opts((char *)(uintptr_t)text.data, text.len, YYJSON_READ_NUMBER_AS_RAW, NULL, &err);
 	if (!doc && err.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
 		return -ENOMEM;
+	if (!doc && !text_is_utf8(text)) {
+		row->fault_reason = REJECT_encoding;
+		return why_fail(why, EILSEQ, "the row is not valid UTF-8");
+	}
 	if (!doc)
 		return why_fail(why, EINVAL, "no JSON at byte %zu: %s", err.pos, err.msg);
 	rc = add_row(row, yyjson_doc_get_root(doc), req, why);

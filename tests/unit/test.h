@@ -8,7 +8,7 @@
 #include <string.h>
 #include "base/slice.h"
 
-static int test_checks, test_failures;
+static _Atomic int test_checks, test_failures;	/* threads check too */
 
 #define CHECK(cond) do { \
 	test_checks++; \

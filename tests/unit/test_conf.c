@@ -87,8 +87,8 @@ static void test_long_values(void)
 {
 	static const char *const fillings[] = { "x", "ab ", "a#", "a;", "######", ";;;", "a      ", "\xc3\xa9", "=",
 						"]", "[", "a  #; b",
-						"a                                        "
-						"                                       " };
+						("a                                        "
+						 "                                       ") };
 
 	for (unsigned f = 0; f < sizeof(fillings) / sizeof(fillings[0]); f++) {
 		for (unsigned len = 1; len < 1300; len += 1 + (len > 450 ? 83 : 0)) {

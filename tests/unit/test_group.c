@@ -469,7 +469,7 @@ static void test_evolve(void)
 {
 	struct catalog_group *a = make("g"), *b, *c, *d;
 
-	b = evolve(a, "[group]\nentity = k\n[feature x]\ntype = int32\n[feature y]\ntype = float32[2]\n", true, -EBUSY);
+	evolve(a, "[group]\nentity = k, l\n[feature x]\ntype = int32\n[feature y]\ntype = float32[2]\n", true, -EBUSY);
 	b = evolve(a, "[group]\nentity = k\n[feature x]\ntype = int32\n[feature y]\ntype = float32[2]\n", false, 0);
 	NEED(b);
 	CHECK_INT(b->id, 3);
@@ -478,7 +478,7 @@ static void test_evolve(void)
 	CHECK_INT(b->created_ns, 1000);
 	CHECK_INT(b->changed_ns, 5000);
 	CHECK_TEXT(slice_str(b->name), "g");
-	CHECK(!b->owner);
+	CHECK_TEXT(slice_str(b->owner), "ann");		/* a definition without an owner keeps the one that stands */
 	CHECK_INT(b->next_slot, 2);
 	/* New ones in front: slots stay, the order is that of slots. */
 	c = evolve(b,
@@ -487,7 +487,7 @@ static void test_evolve(void)
 		   "retired = yes\n", true, 0);
 	NEED(c);
 	check_print(c,
-		    "[group]\nentity = k\n\n[feature x]\ntype = int64\nmin = 3\nretired = yes\n\n[feature y]\n"
+		    "[group]\nentity = k\nowner = ann\n\n[feature x]\ntype = int64\nmin = 3\nretired = yes\n\n[feature y]\n"
 		    "type = float64[]\n\n"
 		    "[feature z]\ntype = bool\n");
 	CHECK_INT(catalog_find_feature(c, slice_str("z"))->slot, 2);
