@@ -510,8 +510,7 @@ int store_batch_commit(struct store_batch *batch)
 	atomic_fetch_add_explicit(&store->commits, 1, memory_order_relaxed);
 	follow_news(store);
 	space_committed(store);
-	if (segment != store->log.end.segment || atomic_load_explicit(&store->log.bytes_written, memory_order_relaxed) -
-	    atomic_load_explicit(&store->checkpoint_bytes, memory_order_relaxed) >= store->options.checkpoint_bytes)
+	if (segment != store->log.end.segment || checkpoint_is_due(store))
 		checkpoint_wake(store);
 	return 0;
 }

@@ -54,6 +54,7 @@ enum {
 	HEAD = 56,
 	SLOT_BYTES = 4096 + 2 * ENV_PAGE_MAX,
 	STEP = 4 << 20,			/* bytes of the file written back at a time */
+	GROWTH = 64 << 20,		/* bytes of map that may be added before a checkpoint is due: what it then has to write */
 	READERS_CHECK_S = 5,
 	/* LMDB's meta page: its header, then magic, version, address, size, two tables, last page, transaction. */
 	META_MAGIC_AT = 16, META_VERSION_AT = 20, META_PAGE_BYTES_AT = 40, META_TXNID_AT = 144, META_LEN = 152,
@@ -290,8 +291,9 @@ static int save(struct store *store, const struct checkpoint *checkpoint)
 	return rc;
 }
 
-static int make(struct store *store, struct checkpoint *next, uint64_t log_bytes)
+static int make(struct store *store, struct checkpoint *next)
 {
+	uint64_t log_bytes = atomic_load(&store->log.bytes_written), pages = space_used_pages(store, NULL);
 	unsigned which = other_pin(store);
 	int rc = pin(store, which, next);
 
@@ -317,6 +319,7 @@ static int make(struct store *store, struct checkpoint *next, uint64_t log_bytes
 	next->metas = (struct buf){ 0 };
 	publish(store);
 	atomic_store(&store->checkpoint_bytes, log_bytes);
+	atomic_store(&store->checkpoint_pages, pages);
 	atomic_fetch_add(&store->checkpoints, 1);
 	follow_trim(store);
 	return 0;
@@ -338,8 +341,7 @@ static void report(struct store *store, int rc)
 int checkpoint_take(struct store *store)
 {
 	struct checkpoint next = { 0 };
-	uint64_t log_bytes = atomic_load(&store->log.bytes_written);
-	int rc = atomic_load(&store->failed) ? -EIO : make(store, &next, log_bytes);
+	int rc = atomic_load(&store->failed) ? -EIO : make(store, &next);
 
 	buf_release(&next.metas);
 	report(store, rc);
@@ -473,9 +475,15 @@ static void clear_dead_readers(struct store *store)
 	mdb_reader_check(store->env, &dead);
 }
 
-static bool is_log_long(struct store *store)
+/* Much log, or much map: while the pin holds, every page that is changed is a new one at the end of the file, and that is some hundred
+ * times what a small change writes into the log. */
+bool checkpoint_is_due(struct store *store)
 {
-	return atomic_load(&store->log.bytes_written) - atomic_load(&store->checkpoint_bytes) >= store->options.checkpoint_bytes;
+	uint64_t log = atomic_load_explicit(&store->log.bytes_written, memory_order_relaxed);
+
+	return log - atomic_load_explicit(&store->checkpoint_bytes, memory_order_relaxed) >= store->options.checkpoint_bytes ||
+	       space_used_pages(store, NULL) >= atomic_load_explicit(&store->checkpoint_pages, memory_order_relaxed) +
+	       GROWTH / store->page_bytes;
 }
 
 static void *run(void *arg)
@@ -490,7 +498,7 @@ static void *run(void *arg)
 		/* Without space this fails until there is some, and the commit that needs the segment says so. */
 		if (changelog_wants_next(&store->log))
 			changelog_prepare(&store->log);
-		if (is_due || is_log_long(store)) {
+		if (is_due || (!store->was_failing && checkpoint_is_due(store))) {
 			rc = checkpoint_take(store);
 			due = after_ms(store->options.checkpoint_ms);
 			answer(store, asked, rc);

@@ -106,6 +106,7 @@ struct store {
 	bool was_failing;
 
 	_Atomic uint64_t checkpoint_number, checkpoint_seq, checkpoint_bytes;	/* of the newest: number, seq, log written by then */
+	_Atomic uint64_t checkpoint_pages;	/* pages of the map by then */
 	_Atomic uint64_t checkpoints, checkpoint_failures;
 
 	pthread_mutex_t work_lock;	/* guards what follows */
@@ -118,7 +119,8 @@ struct store {
 	pthread_mutex_t space_lock;
 	uint64_t allocated;		/* guarded by space_lock: the disk has blocks for the map up to here */
 	int64_t tight_ns;		/* guarded by space_lock: when that was last tried in vain */
-	_Atomic bool disk_is_tight, map_is_tight;
+	_Atomic bool disk_is_tight;	/* the reserve can't be allocated whole */
+	_Atomic bool disk_is_full, map_is_full;	/* ordinary writes should stop */
 	unsigned commits_uncounted;	/* of the writer: since the free pages were last counted */
 	MDB_txn *count_txn;		/* of the writer */
 
@@ -168,6 +170,8 @@ int checkpoint_make_room(struct store *store);
 int checkpoint_start(struct store *store);
 void checkpoint_stop(struct store *store);
 void checkpoint_unpin(struct store *store);
+/* Is a checkpoint due before its time? Cheap: asked at every commit. */
+bool checkpoint_is_due(struct store *store);
 void checkpoint_wake(struct store *store);
 
 /* recover.c */
@@ -186,6 +190,8 @@ int space_open(struct store *store);
 /* Room for the commit of this batch, on the disk and in the map. -ENOSPC. */
 int space_ensure(struct store_batch *batch);
 void space_committed(struct store *store);
+/* Pages of the map, used or free; what it can have. `out_map_pages` may be NULL. */
+uint64_t space_used_pages(struct store *store, uint64_t *out_map_pages);
 
 /* follow.c */
 int follow_open(struct store *store);

@@ -306,6 +306,7 @@ static void test_make_room(void)
 	unsigned full = 0;
 
 	options.map_bytes = 4 << 20;
+	options.relaxed = true;
 	options.checkpoint_ms = 60000;
 	options.checkpoint_bytes = 1 << 30;
 	store = open_store(path_of("room"), &options);
@@ -335,6 +336,7 @@ static void test_full_map(void)
 	int rc = 0;
 
 	options.map_bytes = 4 << 20;
+	options.relaxed = true;
 	store = open_store(path_of("full"), &options);
 	while (rc == 0) {
 		rc = overwrite(store, n, 700);
@@ -517,22 +519,24 @@ static void test_reader(void)
 	const char *path = path_of("reader");
 	int go, done, status;
 	pid_t pid = start_reader(path, &go, &done), refused;
-	struct store *store = open_store(path, &options);
+	struct store *store;
 
+	options.map_bytes = 4 << 20;
+	store = open_store(path, &options);
 	for (char n = 1; n < 20; n++)
 		say(store, go, done, n);
 	CHECK_INT(store_close(store), 0);
 	/* Another start beside the same reader, with a larger map that it must adopt. */
-	options.map_bytes = 512 << 20;
+	options.map_bytes = 64 << 20;
 	store = open_store(path, &options);
 	for (char n = 1; n < 20; n++)
 		say(store, go, done, n);
 	for (unsigned i = 0; i < 5; i++) {
 		struct store_batch *batch;
-		char name[32], *bytes = calloc(1, 60 << 20);
+		char name[32], *bytes = calloc(1, 6 << 20);
 
 		NEED(bytes && store_batch_begin(store, &batch) == 0);
-		NEED(store_batch_put(batch, STORE_STATS, name_of(name, "big", i), slice_of(bytes, 60 << 20)) == 0);
+		NEED(store_batch_put(batch, STORE_STATS, name_of(name, "big", i), slice_of(bytes, 6 << 20)) == 0);
 		commit(batch);
 		free(bytes);
 	}
