@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What stat(2) shows. A value's size is the length of its text, so the text is rendered to tell it; a thread keeps the buffer for that, so
+ * that nothing is allocated once it is warm.
+ *
+ * Attributes are given to the kernel for the shortest time there is, one to two ticks: a LOOKUP is then followed by the kernel's
+ * permission check and the stat itself without a GETATTR each. As names have no time at all, every path is looked up again in every call, and
+ * so a stat by path is always as fresh as that. What could be older is fstat of a descriptor: see attr_tell_locked.
+ */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#include "mount/private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { BLOCK = 4096, DOUBT_MS = 50 };	/* longer than two ticks of the slowest kernel (100 Hz) */
+
+#define TICK 1.5e-9	/* seconds; any positive time is rounded up to a tick */
+
+double attr_timeout(void)
+{
+	return TICK;
+}
+
+/* ---- a thread's buffer ---- */
+
+static pthread_key_t buffer_key;
+static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
+static bool has_buffer_key;
+static __thread struct buf *thread_buffer;
+
+static void free_buffer(void *arg)
+{
+	struct buf *buf = arg;
+
+	thread_buffer = NULL;
+	buf_release(buf);
+	free(buf);
+}
+
+static void make_buffer_key(void)
+{
+	has_buffer_key = pthread_key_create(&buffer_key, free_buffer) == 0;
+}
+
+static struct buf *make_buffer(void)
+{
+	struct buf *buf;
+
+	pthread_once(&buffer_once, make_buffer_key);
+	buf = has_buffer_key ? calloc(1, sizeof *buf) : NULL;
+	if (buf && pthread_setspecific(buffer_key, buf) != 0) {
+		free(buf);
+		buf = NULL;
+	}
+	thread_buffer = buf;
+	return buf;
+}
+
+struct buf *attr_buffer(void)
+{
+	enum { KEPT = 1 << 20 };	/* a rare larger text gives its memory back */
+	struct buf *buf = thread_buffer ? thread_buffer : make_buffer();
+
+	if (buf && buf->cap > KEPT)
+		buf_release(buf);
+	if (buf)
+		buf_reset(buf);
+	return buf;
+}
+
+/* ---- times, numbers, owners ---- */
+
+struct timespec attr_time(int64_t ns)
+{
+	int64_t seconds = ns / CLOCK_SECOND, rest = ns % CLOCK_SECOND;
+
+	if (rest < 0) {
+		rest += CLOCK_SECOND;
+		seconds--;
+	}
+	return (struct timespec){ .tv_sec = seconds, .tv_nsec = rest };
+}
+
+int64_t attr_ns(const struct timespec *time)
+{
+	int64_t ns;
+
+	if (__builtin_mul_overflow((int64_t)time->tv_sec, CLOCK_SECOND, &ns) || __builtin_add_overflow(ns, (int64_t)time->tv_nsec, &ns))
+		return time->tv_sec < 0 ? INT64_MIN + 1 : INT64_MAX;
+	return ns;
+}
+
+uint64_t attr_number(enum node_kind kind, uint32_t group_id, uint32_t number, struct slice entity)
+{
+	uint64_t seed = (uint64_t)kind << 56 ^ (uint64_t)number << 32 ^ group_id;
+	uint64_t hash = XXH3_64bits_withSeed(entity.len ? entity.data : "", entity.len, seed);
+
+	return hash > FUSE_ROOT_ID ? hash : hash + 2;
+}
+
+void attr_own(const struct mount *mount, struct stat *st, mode_t type, mode_t mode, uid_t uid, gid_t gid)
+{
+	const struct mount_options *options = &mount->options;
+
+	if (options->has_umask) {
+		mode_t most = type == S_IFDIR ? 0777 : mode & 0444 ? 0666 : 0222;
+
+		mode = (mode & 07000) | ((mode & 0222 || type == S_IFDIR ? most : most & 0444) & ~options->umask);
+	}
+	st->st_mode = type | mode;
+	st->st_uid = options->has_uid ? options->uid : uid;
+	st->st_gid = options->has_gid ? options->gid : gid;
+	st->st_blksize = BLOCK;
+	st->st_nlink = type == S_IFDIR ? 2 : 1;
+}
+
+static void set_times(struct stat *st, int64_t event_ns, int64_t ingest_ns)
+{
+	st->st_mtim = st->st_atim = attr_time(event_ns);
+	st->st_ctim = attr_time(ingest_ns);
+}
+
+static void set_size(struct stat *st, uint64_t size)
+{
+	st->st_size = (off_t)size;
+	st->st_blocks = (blkcnt_t)((size + 511) / 512);
+}
+
+/* ---- content ---- */
+
+static int render_value(const struct serve_view *view, const struct catalog_group *grp, const struct target *target,
+			const struct record *rec, struct buf *buf, struct content *out)
+{
+	const struct catalog_feature *feature = catalog_feature_at(grp, (uint16_t)target->number);
+	struct serve_value value;
+
+	if (!feature)
+		return -ENOENT;
+	serve_value(view, grp, rec, feature, &value);
+	if (value.status != SERVE_PRESENT && value.status != SERVE_NULL)
+		return -ENOENT;
+	out->event_ns = value.stamp.event_ns;
+	out->ingest_ns = value.stamp.ingest_ns;
+	return target->kind == NODE_BIN ? serve_value_bin(&value, buf) : serve_value_text(&value, buf);
+}
+
+static int render(const struct serve_view *view, const struct catalog_group *grp, const struct target *target, struct buf *buf,
+		  struct content *out)
+{
+	struct record rec;
+	int rc;
+
+	if (target->kind == NODE_SCHEMA) {
+		out->event_ns = out->ingest_ns = grp->changed_ns;
+		return catalog_group_print(grp, buf);
+	}
+	rc = serve_row(view, grp, target_entity(target), &rec);
+	if (rc < 0)
+		return rc;
+	if (target->kind != NODE_ROW)
+		return render_value(view, grp, target, &rec, buf, out);
+	serve_row_times(view, grp, &rec, &out->event_ns, &out->ingest_ns);
+	return serve_row_json(view, grp, target_entity(target), &rec, buf);
+}
+
+int attr_render(const struct serve_view *view, const struct target *target, struct buf *buf, struct content *out)
+{
+	const struct catalog_group *grp = catalog_find_id(view->cat, target->group_id);
+	int rc;
+
+	if (!grp || target->group_id == CATALOG_ROOT_ID)
+		return -ENOENT;
+	*out = (struct content){ .version = store_snap_version(view->snap) };
+	rc = render(view, grp, target, buf, out);
+	if (rc == 0)
+		rc = buf_error(buf);
+	out->text = buf_slice(buf);
+	return rc;
+}
+
+int attr_fill_content(struct mount *mount, const struct target *target, uint64_t size, int64_t event_ns, int64_t ingest_ns,
+		      struct stat *out)
+{
+	uint64_t number;
+	struct catalog *cat = catalog_current_get(mount->lane->cur, &number);
+	const struct catalog_group *grp = catalog_find_id(cat, target->group_id);
+
+	*out = (struct stat){ 0 };
+	if (grp) {
+		attr_own(mount, out, S_IFREG, grp->mode & 0666, grp->uid, grp->gid);
+		out->st_ino = attr_number(target->kind, target->group_id, target->number, target_entity(target));
+		set_size(out, size);
+		set_times(out, event_ns, ingest_ns);
+	}
+	catalog_unref(cat);
+	return grp ? 0 : -ENOENT;
+}
+
+/* ---- the rest ---- */
+
+/* When a group last came, went or changed. */
+static int64_t root_time(struct mount *mount, const struct catalog *cat)
+{
+	int64_t ns;
+
+	pthread_mutex_lock(&mount->lock);
+	ns = mount->changed_ns;
+	pthread_mutex_unlock(&mount->lock);
+	if (cat->root->changed_ns > ns)
+		ns = cat->root->changed_ns;
+	for (unsigned i = 0; i < cat->n_groups; i++)
+		if (cat->groups[i]->changed_ns > ns)
+			ns = cat->groups[i]->changed_ns;
+	return ns;
+}
+
+static int fill_in_group(struct mount *mount, const struct serve_view *view, const struct catalog_group *grp,
+			 const struct target *target, const struct content *content, struct stat *out)
+{
+	int64_t event_ns = grp->changed_ns, ingest_ns = grp->changed_ns;
+	struct record rec;
+	mode_t mask = 0666;
+	int rc;
+
+	switch (target->kind) {
+	case NODE_ENTITY:
+		rc = serve_row(view, grp, target_entity(target), &rec);
+		if (rc < 0)
+			return rc;
+		serve_row_times(view, grp, &rec, &event_ns, &ingest_ns);
+		/* fallthrough */
+	case NODE_GROUP:
+		attr_own(mount, out, S_IFDIR, grp->mode & 03777, grp->uid, grp->gid);
+		set_size(out, BLOCK);
+		set_times(out, event_ns, ingest_ns);
+		return 0;
+	case NODE_STATS:
+	case NODE_ERRORS:
+		mask = 0444;
+		event_ns = ingest_ns = view->now_ns;
+		break;
+	case NODE_UPSERT:
+		mask = 0222;
+		break;
+	default:
+		event_ns = content->event_ns;
+		ingest_ns = content->ingest_ns;
+		set_size(out, content->text.len);
+		break;
+	}
+	attr_own(mount, out, S_IFREG, grp->mode & mask, grp->uid, grp->gid);
+	set_times(out, event_ns, ingest_ns);
+	return 0;
+}
+
+int attr_fill(struct mount *mount, const struct serve_view *view, const struct target *target, const struct content *content,
+	      struct stat *out)
+{
+	const struct catalog_group *root = view->cat->root, *grp;
+	int64_t ns;
+
+	*out = (struct stat){ .st_ino = attr_number(target->kind, target->group_id, target->number, target_entity(target)) };
+	switch (target->kind) {
+	case NODE_ROOT:
+		out->st_ino = FUSE_ROOT_ID;
+		attr_own(mount, out, S_IFDIR, root->mode & 03777, root->uid, root->gid);
+		set_size(out, BLOCK);
+		ns = root_time(mount, view->cat);
+		set_times(out, ns, ns);
+		return 0;
+	case NODE_CONTROL_DIR:
+	case NODE_CONTROL:
+		attr_own(mount, out, target->kind == NODE_CONTROL ? S_IFREG : S_IFDIR, target->kind == NODE_CONTROL ? 0444 : 0555,
+			 root->uid, root->gid);
+		set_times(out, view->now_ns, view->now_ns);
+		return 0;
+	default:
+		grp = catalog_find_id(view->cat, target->group_id);
+		return grp && target->group_id != CATALOG_ROOT_ID ? fill_in_group(mount, view, grp, target, content, out) : -ENOENT;
+	}
+}
+
+/* ---- what the kernel was told ---- */
+
+/*
+ * The kernel keeps what it was told for a tick or two. If that was something else than what a handle opened just now shows, fstat
+ * of that handle could be wrong for as long; open then makes the kernel forget it first. The kernel may also still be processing an older
+ * answer while a newer one is under way: so for a while after two answers that differ there is doubt.
+ */
+void attr_tell_locked(struct node *node, uint64_t size, int64_t event_ns, int64_t ingest_ns)
+{
+	int64_t now_ns = clock_monotonic();
+	bool is_same = node->told_size == size && node->told_event_ns == event_ns && node->told_ingest_ns == ingest_ns;
+
+	if (!is_same && node->told_at_ns && now_ns - node->told_at_ns < DOUBT_MS * (CLOCK_SECOND / 1000))
+		node->doubt_until_ns = now_ns + DOUBT_MS * (CLOCK_SECOND / 1000);
+	node->told_size = size;
+	node->told_event_ns = event_ns;
+	node->told_ingest_ns = ingest_ns;
+	node->told_at_ns = now_ns;
+}
+
+bool attr_is_doubtful_locked(const struct node *node, const struct content *content)
+{
+	int64_t now_ns = clock_monotonic();
+
+	if (now_ns < node->doubt_until_ns)
+		return true;
+	if (!node->told_at_ns || now_ns - node->told_at_ns >= DOUBT_MS * (CLOCK_SECOND / 1000))
+		return false;
+	return node->told_size != content->text.len || node->told_event_ns != content->event_ns ||
+	       node->told_ingest_ns != content->ingest_ns;
+}
+
+/* ---- GETATTR ---- */
+
+static int get_pending(struct mount *mount, struct node *node, const struct target *target, pid_t caller, bool any_caller,
+		       struct stat *out)
+{
+	struct edit *edit = edit_find(mount, node, caller, any_caller);
+	uint64_t size;
+	int64_t event_ns;
+	int rc;
+
+	if (!edit)
+		return -ENOENT;
+	edit_size(edit, &size, &event_ns);
+	edit_drop(mount, edit);
+	rc = attr_fill_content(mount, target, size, event_ns, clock_now(), out);
+	return rc;
+}
+
+/* Of a node that read handles are open on. */
+static bool get_shown(struct mount *mount, struct node *node, const struct target *target, struct stat *out)
+{
+	struct content content = { 0 };
+	bool is_shown;
+
+	pthread_mutex_lock(&mount->lock);
+	is_shown = node->shown;
+	if (is_shown) {
+		content = node->shown->content;
+		attr_tell_locked(node, content.text.len, content.event_ns, content.ingest_ns);
+	}
+	pthread_mutex_unlock(&mount->lock);
+	return is_shown && attr_fill_content(mount, target, content.text.len, content.event_ns, content.ingest_ns, out) == 0;
+}
+
+static int get_current(struct mount *mount, struct node *node, const struct target *target, struct stat *out)
+{
+	struct buf *buf = attr_buffer();
+	struct content content = { 0 };
+	struct serve_view view;
+	int rc = buf ? serve_begin(mount->lane->store, mount->lane->cur, &view) : -ENOMEM;
+
+	if (rc < 0)
+		return rc;
+	if (has_content(target->kind))
+		rc = attr_render(&view, target, buf, &content);
+	if (rc == 0)
+		rc = attr_fill(mount, &view, target, &content, out);
+	serve_end(&view);
+	if (rc < 0 || !has_content(target->kind))
+		return rc;
+	pthread_mutex_lock(&mount->lock);
+	attr_tell_locked(node, content.text.len, content.event_ns, content.ingest_ns);
+	pthread_mutex_unlock(&mount->lock);
+	return 0;
+}
+
+int attr_get(struct mount *mount, struct node *node, pid_t caller, struct stat *out, double *out_timeout)
+{
+	struct target target;
+	bool is_edited;
+	int rc;
+
+	pthread_mutex_lock(&mount->lock);
+	node_target_locked(node, &target);
+	is_edited = node->n_edits > 0;
+	pthread_mutex_unlock(&mount->lock);
+	*out_timeout = is_edited ? 0 : TICK;
+	if (target.kind == NODE_SCRATCH) {
+		scratch_stat(mount, node->scratch, out);
+		return 0;
+	}
+	if (is_edited && get_pending(mount, node, &target, caller, false, out) == 0)
+		return 0;
+	if (has_content(target.kind) && get_shown(mount, node, &target, out))
+		return 0;
+	rc = get_current(mount, node, &target, out);
+	if (rc == -ENOENT && is_edited)
+		rc = get_pending(mount, node, &target, caller, true, out);
+	return rc;
+}
+
+/*
+ * The end of a change of attributes: the kernel wants to know what they are now. A value that was given a time past its TTL is gone by that
+ * very change, which has succeeded all the same; its last attributes are the answer.
+ */
+void attr_end_change(struct job *job, int rc)
+{
+	bool is_value = job->target.kind == NODE_VALUE || job->target.kind == NODE_BIN;
+	double timeout = 0;
+	struct stat st;
+
+	if (rc == 0) {
+		rc = attr_get(job->mount, job->node, job->caller, &st, &timeout);
+		if (rc == -ENOENT && is_value && job->origin.event_ns != INGEST_NOW)
+			rc = attr_fill_content(job->mount, &job->target, 0, job->origin.event_ns, clock_now(), &st);
+	}
+	if (rc < 0)
+		fuse_reply_err(job->req, -rc);
+	else
+		fuse_reply_attr(job->req, &st, timeout);
+}

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Directories. The offset of an entry says where the listing goes on behind it:
+ *
+ *	1, 2		behind "." and ".."
+ *	id + 3		in the root, behind the group of that id (.featurefs stands before the groups, at 3, for ids begin at 1)
+ *	index + 3	in .featurefs, behind that file
+ *	slot + 3	in an entity, behind the feature of that slot
+ *	number + 3	in a group, behind the entity of that number in this handle's listing (listing.c)
+ *
+ * so that only groups need something remembered in the handle. Each READDIR takes a view of its own: a listing that takes long
+ * holds no snapshot, and sees what comes behind the place where it is. No READDIRPLUS, for it would make a node for each name listed.
+ */
+#include "mount/private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "mount/listing.h"
+
+enum { FIRST = 3 };	/* offsets 0, 1, 2 are before ".", before ".." and before the first name */
+
+struct dir {
+	struct handle handle;
+	struct listing listing;		/* of a group */
+	atomic_uint turns;		/* READDIRs so far: the kernel sends one at a time, and this orders them for all to see */
+};
+
+/* ---- opening ---- */
+
+static void free_dir(struct mount *mount, struct dir *dir)
+{
+	atomic_load_explicit(&dir->turns, memory_order_acquire);
+	node_drop(mount, dir->handle.node);
+	listing_release(&dir->listing);
+	free(dir);
+	atomic_fetch_sub(&mount->handles, 1);
+}
+
+void dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *mount = fuse_req_userdata(req);
+	struct dir *dir = calloc(1, sizeof *dir);
+
+	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
+	if (!dir) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	dir->handle = (struct handle){ .kind = HANDLE_DIR, .node = node_of(mount, ino) };
+	node_hold(mount, dir->handle.node);
+	atomic_fetch_add(&mount->handles, 1);
+	fi->fh = (uintptr_t)dir;
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		free_dir(mount, dir);		/* nobody waits for it any more */
+}
+
+void dir_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mount *mount = fuse_req_userdata(req);
+
+	(void)ino;
+	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
+	free_dir(mount, (struct dir *)handle_of(mount, fi));
+	fuse_reply_err(req, 0);
+}
+
+/* ---- reading ---- */
+
+/* A reply that is being filled. */
+struct reply {
+	fuse_req_t req;
+	char *data;
+	size_t size, len;
+};
+
+/* false if it doesn't fit any more. */
+static bool add(struct reply *reply, const char *name, mode_t type, uint64_t number, off_t off)
+{
+	struct stat st = { .st_mode = type, .st_ino = number };
+	size_t need = fuse_add_direntry(reply->req, reply->data + reply->len, reply->size - reply->len, name, &st, off);
+
+	if (need > reply->size - reply->len)
+		return false;
+	reply->len += need;
+	return true;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct catalog_group *x = *(struct catalog_group *const *)a, *y = *(struct catalog_group *const *)b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static int list_root(const struct serve_view *view, struct reply *reply, uint64_t off)
+{
+	const struct catalog *cat = view->cat;
+	struct catalog_group **groups;
+	unsigned n = 0;
+
+	if (off < FIRST && !add(reply, ".featurefs", S_IFDIR, attr_number(NODE_CONTROL_DIR, CATALOG_ROOT_ID, 0, slice_of(NULL, 0)), FIRST))
+		return 0;
+	groups = malloc((cat->n_groups + 1) * sizeof *groups);
+	if (!groups)
+		return -ENOMEM;
+	for (unsigned i = 0; i < cat->n_groups; i++)
+		if ((uint64_t)cat->groups[i]->id + FIRST > off)
+			groups[n++] = cat->groups[i];
+	qsort(groups, n, sizeof *groups, compare_ids);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t number = attr_number(NODE_GROUP, groups[i]->id, groups[i]->id, slice_of(NULL, 0));
+
+		if (!add(reply, groups[i]->name, S_IFDIR, number, (off_t)groups[i]->id + FIRST))
+			break;
+	}
+	free(groups);
+	return 0;
+}
+
+static int list_controls(const struct mount *mount, struct reply *reply, uint64_t off)
+{
+	const struct mount_control *controls = mount->options.controls;
+
+	for (uint32_t i = 0; controls && controls[i].name; i++)
+		if ((uint64_t)i + FIRST > off && !add(reply, controls[i].name, S_IFREG,
+						      attr_number(NODE_CONTROL, CATALOG_ROOT_ID, i, slice_of(NULL, 0)),
+						      (off_t)i + FIRST))
+			break;
+	return 0;
+}
+
+static int list_entity(const struct serve_view *view, const struct catalog_group *grp, const struct target *target, struct reply *reply,
+		       uint64_t off)
+{
+	struct record rec;
+	int rc = serve_row(view, grp, target_entity(target), &rec);
+
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	for (unsigned i = 0; i < grp->n_features; i++) {
+		const struct catalog_feature *feature = &grp->features[i];
+		struct serve_value value;
+
+		if ((uint64_t)feature->slot + FIRST <= off)
+			continue;
+		serve_value(view, grp, &rec, feature, &value);
+		if (value.status != SERVE_PRESENT && value.status != SERVE_NULL)
+			continue;
+		if (!add(reply, feature->name, S_IFREG, attr_number(NODE_VALUE, grp->id, feature->slot, target_entity(target)),
+			 (off_t)feature->slot + FIRST))
+			break;
+	}
+	return 0;
+}
+
+/* Adds entities from entry `number` on; `after` is the name before, of which `skip` are to be passed over. */
+static int fill_entities(const struct catalog_group *grp, struct serve_entities *it, struct listing *listing, struct reply *reply,
+			 uint64_t number, uint64_t skip, char before[TEXT_ENTITY_MAX + 1])
+{
+	char text[TEXT_ENTITY_MAX + 1];
+	struct record row;
+	struct slice name;
+	bool has_begun = false;
+	int rc;
+
+	while ((rc = serve_entities_next(it, &name, &row)) == 0) {
+		if (name.len > TEXT_ENTITY_MAX)
+			return -EBADMSG;
+		memcpy(text, name.data, name.len);
+		text[name.len] = '\0';
+		if (skip) {
+			skip--;
+			memcpy(before, text, name.len + 1);
+			continue;
+		}
+		if (!has_begun) {
+			rc = listing_begin(listing, number, slice_str(before));
+			has_begun = true;
+		}
+		if (rc < 0 || !add(reply, text, S_IFDIR, attr_number(NODE_ENTITY, grp->id, 0, name), (off_t)number + FIRST))
+			return rc;
+		rc = listing_add(listing, name);
+		if (rc < 0)
+			return rc;
+		number++;
+	}
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int list_group(const struct serve_view *view, const struct catalog_group *grp, struct listing *listing, struct reply *reply,
+		      uint64_t off)
+{
+	uint64_t number = off < FIRST ? 0 : off - FIRST + 1, skip;
+	char before[TEXT_ENTITY_MAX + 1];
+	struct serve_entities *it;
+	struct slice after;
+	int rc;
+
+	if (off < FIRST)
+		listing_rewind(listing);
+	listing_seek(listing, number, &after, &skip);
+	if (after.len)
+		memcpy(before, after.data, after.len);
+	before[after.len] = '\0';
+	rc = serve_entities_begin(view, grp, slice_str(before), &it);
+	if (rc < 0)
+		return rc;
+	rc = fill_entities(grp, it, listing, reply, number, skip, before);
+	serve_entities_end(it);
+	return rc;
+}
+
+static int list(struct mount *mount, const struct serve_view *view, const struct target *target, struct dir *dir, struct reply *reply,
+		uint64_t off)
+{
+	const struct catalog_group *grp = catalog_find_id(view->cat, target->group_id);
+	uint64_t self = attr_number(target->kind, target->group_id, target->number, target_entity(target));
+	uint64_t up = target->kind == NODE_ENTITY ? attr_number(NODE_GROUP, target->group_id, target->group_id, slice_of(NULL, 0))
+						  : FUSE_ROOT_ID;
+
+	if (target->kind == NODE_ROOT)
+		self = FUSE_ROOT_ID;
+	if (off < 1 && !add(reply, ".", S_IFDIR, self, 1))
+		return 0;
+	if (off < 2 && !add(reply, "..", S_IFDIR, up, 2))
+		return 0;
+	switch (target->kind) {
+	case NODE_ROOT:
+		return list_root(view, reply, off);
+	case NODE_CONTROL_DIR:
+		return list_controls(mount, reply, off);
+	case NODE_GROUP:
+		return grp ? list_group(view, grp, &dir->listing, reply, off) : 0;
+	case NODE_ENTITY:
+		return grp ? list_entity(view, grp, target, reply, off) : 0;
+	default:
+		return -ENOTDIR;
+	}
+}
+
+static void run_read(struct call *call)
+{
+	struct mount *mount = call->mount;
+	struct dir *dir = (struct dir *)handle_of(mount, &call->fi);
+	struct buf *buf = attr_buffer();
+	struct reply reply = { .req = call->req, .size = call->size };
+	struct serve_view view;
+	struct target target;
+	int rc;
+
+	atomic_load_explicit(&dir->turns, memory_order_acquire);
+	node_target(mount, dir->handle.node, &target);
+	reply.data = buf ? buf_reserve(buf, call->size) : NULL;
+	rc = reply.data ? serve_begin(mount->lane->store, mount->lane->cur, &view) : -ENOMEM;
+	if (rc == 0) {
+		rc = list(mount, &view, &target, dir, &reply, (uint64_t)call->off);
+		serve_end(&view);
+	}
+	atomic_fetch_add_explicit(&dir->turns, 1, memory_order_release);
+	if (rc < 0 && reply.len == 0)
+		fuse_reply_err(call->req, -rc);
+	else
+		fuse_reply_buf(call->req, reply.data, reply.len);
+}
+
+void dir_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct mount *mount = fuse_req_userdata(req);
+	struct call call = {
+		.mount = mount, .req = req, .run = run_read, .ino = ino, .size = size, .off = off, .fi = *fi, .has_fi = true,
+	};
+
+	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
+	call_run(&call);
+}
+
+/* ---- MKDIR ---- */
+
+void dir_touch_root(struct mount *mount)
+{
+	int64_t now_ns = clock_now();
+
+	pthread_mutex_lock(&mount->lock);
+	mount->changed_ns = now_ns;
+	pthread_mutex_unlock(&mount->lock);
+}
+
+static void end_mkdir(struct job *job, int rc)
+{
+	struct mount *mount = job->mount;
+	struct fuse_entry_param entry;
+
+	if (rc == 0 && job->node == &mount->root)
+		dir_touch_root(mount);
+	if (rc == 0)
+		rc = look_up(mount, job->node, job->name, job->caller, &entry);
+	if (rc < 0)
+		fuse_reply_err(job->req, -rc);
+	else if (fuse_reply_entry(job->req, &entry) == -ENOENT)
+		node_forget(mount, node_of(mount, entry.ino), 1);
+}
+
+/* A job with the directory held and the name copied. */
+static int name_job(struct call *call, void (*end)(struct job *, int), struct job **out)
+{
+	struct mount *mount = call->mount;
+	struct job *job = job_new(mount, call->req, end, slice_of(NULL, 0));
+
+	if (!job)
+		return -ENOMEM;
+	job->name = strdup(call->name);
+	if (!job->name) {
+		job->end = NULL;
+		job_done(job, -ENOMEM);
+		return 1;
+	}
+	job->node = node_of(mount, call->ino);
+	node_hold(mount, job->node);
+	node_target(mount, job->node, &job->target);
+	*out = job;
+	return 0;
+}
+
+/* How many parts does an entity's name have? 0 if the group is gone. */
+static unsigned parts_of(struct mount *mount, uint32_t group_id)
+{
+	uint64_t number;
+	struct catalog *cat = catalog_current_get(mount->lane->cur, &number);
+	const struct catalog_group *grp = catalog_find_id(cat, group_id);
+	unsigned parts = grp ? grp->n_keys : 0;
+
+	catalog_unref(cat);
+	return parts;
+}
+
+int dir_check_entity(struct mount *mount, fuse_req_t req, const struct target *group, const char *name)
+{
+	struct direct_origin origin = { .uid = fuse_req_ctx(req)->uid, .event_ns = INGEST_NOW };
+	unsigned parts = parts_of(mount, group->group_id);
+	struct why why = { "" };
+	int rc;
+
+	if (name_is_reserved(name))
+		return look_refuse_name(mount, req, group, name);
+	rc = parts ? text_check_entity(slice_str(name), parts, &why) : -ENOENT;
+	if (rc < 0 && parts)
+		direct_refuse(mount->lane, &origin, group->group_id, slice_of(NULL, 0), slice_str(name), -rc, why.text);
+	return rc;
+}
+
+/* 1: somebody else replies. */
+static int make_dir(struct call *call)
+{
+	struct mount *mount = call->mount;
+	struct target target;
+	struct job *job;
+	int rc = 0;
+
+	if (mount->options.read_only)
+		return -EROFS;
+	node_target(mount, node_of(mount, call->ino), &target);
+	if (target.kind == NODE_GROUP)
+		rc = dir_check_entity(mount, call->req, &target, call->name);
+	else if (target.kind != NODE_ROOT || name_is_reserved(call->name))
+		rc = -EPERM;
+	if (rc == 0)
+		rc = name_job(call, end_mkdir, &job);
+	if (rc != 0)
+		return rc;
+	if (target.kind == NODE_GROUP)
+		direct_make_entity(mount->lane, &job->origin, target.group_id, slice_str(job->name), job_done, job);
+	else
+		direct_make_group(mount->lane, &job->origin, slice_str(job->name), fuse_req_ctx(call->req)->gid, call->mode & 03777,
+				  job_done, job);
+	return 1;
+}
+
+static void run_mkdir(struct call *call)
+{
+	int rc = make_dir(call);
+
+	if (rc <= 0)
+		fuse_reply_err(call->req, -rc);
+}
+
+void dir_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	struct mount *mount = fuse_req_userdata(req);
+	struct call call = { .mount = mount, .req = req, .run = run_mkdir, .ino = parent, .name = name, .mode = mode };
+
+	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
+	call_run(&call);
+}
+
+/* ---- RMDIR ---- */
+
+/* The kernel marks the inode as dead; a directory of that name that is made later must have another one. */
+static void end_rmdir(struct job *job, int rc)
+{
+	struct mount *mount = job->mount;
+	struct node *node;
+
+	if (rc == 0 && job->node == &mount->root)
+		dir_touch_root(mount);
+	if (rc == 0 && job->node->kind == NODE_GROUP) {
+		pthread_mutex_lock(&mount->lock);
+		node = node_find_locked(mount, job->node, NODE_ENTITY, 0, job->name);
+		if (node) {
+			node->is_gone = true;
+			node_detach_locked(mount, node);
+		}
+		pthread_mutex_unlock(&mount->lock);
+	}
+	fuse_reply_err(job->req, -rc);
+}
+
+int dir_find_group(struct mount *mount, const char *name, uint32_t *out_id)
+{
+	uint64_t number;
+	struct catalog *cat = catalog_current_get(mount->lane->cur, &number);
+	const struct catalog_group *grp = catalog_find(cat, slice_str(name));
+
+	if (grp)
+		*out_id = grp->id;
+	catalog_unref(cat);
+	return grp ? 0 : -ENOENT;
+}
+
+/* 1: somebody else replies. */
+static int remove_dir(struct call *call)
+{
+	struct mount *mount = call->mount;
+	struct target target;
+	struct job *job;
+	uint32_t id = 0;
+	int rc = 0;
+
+	if (mount->options.read_only)
+		return -EROFS;
+	node_target(mount, node_of(mount, call->ino), &target);
+	if (target.kind == NODE_ROOT)
+		rc = name_is_reserved(call->name) ? -EPERM : dir_find_group(mount, call->name, &id);
+	else if (target.kind != NODE_GROUP)
+		rc = -EPERM;
+	if (rc == 0)
+		rc = name_job(call, end_rmdir, &job);
+	if (rc != 0)
+		return rc;
+	if (target.kind == NODE_ROOT)
+		direct_remove_group(mount->lane, &job->origin, id, job_done, job);
+	else
+		direct_remove_entity(mount->lane, &job->origin, target.group_id, slice_str(job->name), job_done, job);
+	return 1;
+}
+
+static void run_rmdir(struct call *call)
+{
+	int rc = remove_dir(call);
+
+	if (rc <= 0)
+		fuse_reply_err(call->req, -rc);
+}
+
+void dir_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct mount *mount = fuse_req_userdata(req);
+	struct call call = { .mount = mount, .req = req, .run = run_rmdir, .ino = parent, .name = name, .is_whole = true };
+
+	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
+	call_run(&call);
+}

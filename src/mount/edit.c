@@ -1,0 +1,804 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Write handles. A handle gathers what is written in a buffer of its own; nobody else sees any of it before it is committed whole. That
+ * happens when the process that opened the file closes it (its FLUSH) with something new in it, at fsync, and for what is left at the
+ * last close (RELEASE). Closes of other processes do nothing: a shell's children inherit its descriptors. A process is a thread
+ * group; the kernel tells threads, so where those differ /proc says whose they are.
+ *
+ * A handle that was created or truncated, and not written to, is armed: it commits an empty value, but only at RELEASE, for shells open,
+ * dup2 and close before they run the command that writes. After its opener's FLUSH it is parked: from then on the RELEASE may be under
+ * way, and requests that touch the value wait for it (call.c). Setting the times of an armed handle commits it at once: what
+ * touch and cp -p do with empty files.
+ *
+ * What can be judged early is judged at WRITE, since shells report errors there and not at close. A handle with a refused write stores
+ * nothing any more, unless it is begun anew.
+ *
+ * Readers' pages belong to the kernel's inode, and truncating an inode takes mapped pages away from them. So readers and writers never
+ * share a node: opening to write detaches the node from its name, and later readers get another one. Where readers have the node already,
+ * or a reader comes to a writer's node that it had looked up before, the open is answered ESTALE, the kernel looks the name up again,
+ * and the opening thread then finds a node that was promised to it alone. The writers' last close gives the node its name back if
+ * no other node took it.
+ */
+#include "mount/private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PROMISE_MS = 1000 };
+
+/* ---- whose handle it is ---- */
+
+/* The thread group of a thread; 0 if it has ended. */
+static pid_t group_of_thread(pid_t tid)
+{
+	char path[64], line[256];
+	FILE *file;
+	int tgid = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof line, file) && sscanf(line, "Tgid: %d", &tgid) != 1)
+		;
+	fclose(file);
+	return tgid;
+}
+
+/* Is the thread of the process that opened the handle? If the thread that opened it has ended, nobody can tell, and it counts as such. */
+static bool is_openers(struct edit *edit, pid_t tid)
+{
+	pid_t opener;
+
+	if (tid == edit->tid)
+		return true;
+	opener = atomic_load(&edit->tgid);
+	if (!opener) {
+		opener = group_of_thread(edit->tid);
+		atomic_store(&edit->tgid, opener);
+	}
+	return !opener || opener == group_of_thread(tid);
+}
+
+/* ---- promises ---- */
+
+static void end_promise_locked(struct mount *mount, struct promise *promise)
+{
+	if (!promise->node)
+		return;
+	node_drop_locked(mount, promise->node);
+	*promise = (struct promise){ 0 };
+	atomic_fetch_sub(&mount->n_promises, 1);
+}
+
+static void attach_locked(struct mount *mount, struct node *node)
+{
+	if (!node->is_attached && !node->is_gone &&
+	    !node_find_locked(mount, node->parent, (enum node_kind)node->kind, node->number, node->name))
+		node_attach_locked(mount, node);
+}
+
+void edit_keep_promise_locked(struct mount *mount, struct node *node)
+{
+	for (unsigned i = 0; atomic_load(&mount->n_promises) && i < PROMISES; i++) {
+		if (mount->promises[i].node != node)
+			continue;
+		if (!node->n_edits)
+			attach_locked(mount, node);
+		end_promise_locked(mount, &mount->promises[i]);
+	}
+}
+
+struct node *edit_promised_locked(struct mount *mount, const struct node *dir, enum node_kind kind, uint32_t number, pid_t tid)
+{
+	for (unsigned i = 0; atomic_load(&mount->n_promises) && i < PROMISES; i++) {
+		struct promise *promise = &mount->promises[i];
+		const struct node *node = promise->node;
+
+		if (!node)
+			continue;
+		if (promise->until_ns < clock_monotonic())
+			end_promise_locked(mount, promise);
+		else if (promise->tid == tid && node->parent == dir && node->kind == kind && node->number == number)
+			return promise->node;
+	}
+	return NULL;
+}
+
+int edit_promise_locked(struct mount *mount, const struct node *node, pid_t tid)
+{
+	struct promise *oldest = &mount->promises[0];
+	struct node *own = edit_promised_locked(mount, node->parent, (enum node_kind)node->kind, node->number, tid);
+
+	if (own)
+		return 0;
+	own = node_new_locked(mount, node->parent, (enum node_kind)node->kind, node->number, NULL);
+	if (!own)
+		return -ENOMEM;
+	for (unsigned i = 1; oldest->node && i < PROMISES; i++)
+		if (!mount->promises[i].node || mount->promises[i].until_ns < oldest->until_ns)
+			oldest = &mount->promises[i];
+	end_promise_locked(mount, oldest);
+	node_hold_locked(own);
+	*oldest = (struct promise){
+		.node = own, .tid = tid, .until_ns = clock_monotonic() + PROMISE_MS * (CLOCK_SECOND / 1000),
+	};
+	atomic_fetch_add(&mount->n_promises, 1);
+	return -ESTALE;
+}
+
+/* ---- parking ---- */
+
+static void park_locked(struct mount *mount, struct edit *edit, bool is_parked)
+{
+	if (edit->is_parked == is_parked)
+		return;
+	edit->is_parked = is_parked;
+	if (is_parked) {
+		atomic_fetch_add(&mount->unsettled, 1);
+	} else {
+		atomic_fetch_sub(&mount->unsettled, 1);
+		call_wake_locked(mount);
+	}
+}
+
+static void park(struct mount *mount, struct edit *edit, bool is_parked)
+{
+	pthread_mutex_lock(&mount->lock);
+	park_locked(mount, edit, is_parked);
+	pthread_mutex_unlock(&mount->lock);
+}
+
+static bool is_touched(const struct touch *touch, const struct target *target)
+{
+	if (touch->group_id == CATALOG_ROOT_ID || touch->group_id != target->group_id)
+		return false;
+	if (touch->any_entity || target->kind == NODE_UPSERT || target->kind == NODE_SCHEMA)
+		return true;
+	if (!slice_equal(slice_of(touch->entity, touch->entity_len), target_entity(target)))
+		return false;
+	return touch->any_slot || target->kind == NODE_ROW || touch->slot == target->number;
+}
+
+static bool is_edit_touched(const struct touch *touch, const struct edit *edit)
+{
+	struct target target;
+
+	if (!edit->is_parked)
+		return false;
+	node_target_locked(edit->handle.node, &target);
+	return is_touched(touch, &target);
+}
+
+bool edit_is_unsettled_locked(struct mount *mount, const struct touch *touch, pid_t except)
+{
+	if (touch->group_id == CATALOG_ROOT_ID)
+		return false;
+	for (struct job *job = mount->closing; job; job = job->next)
+		if (is_touched(touch, &job->target))
+			return true;
+	for (struct edit *edit = mount->edits; edit; edit = edit->next)
+		if (edit->tid != except && is_edit_touched(touch, edit))
+			return true;
+	return false;
+}
+
+void edit_unpark_locked(struct mount *mount, const struct touch *touch)
+{
+	for (struct edit *edit = mount->edits; edit; edit = edit->next)
+		if (is_edit_touched(touch, edit))
+			park_locked(mount, edit, false);
+}
+
+/* ---- opening and freeing ---- */
+
+static size_t limit_of(enum node_kind kind)
+{
+	switch (kind) {
+	case NODE_ROW:
+		return DIRECT_ROW_MAX;
+	case NODE_UPSERT:
+		return DIRECT_UPSERT_MAX;
+	case NODE_SCHEMA:
+		return DIRECT_SCHEMA_MAX;
+	default:
+		return TYPE_VALUE_MAX + 1;	/* a string's final newline is not part of it */
+	}
+}
+
+static int load(struct mount *mount, const struct target *target, struct buf *out)
+{
+	struct content content;
+	struct serve_view view;
+	int rc = serve_begin(mount->lane->store, mount->lane->cur, &view);
+
+	if (rc < 0)
+		return rc;
+	rc = attr_render(&view, target, out, &content);
+	serve_end(&view);
+	return rc;
+}
+
+static void free_edit(struct edit *edit)
+{
+	pthread_mutex_destroy(&edit->lock);
+	buf_release(&edit->bytes);
+	free(edit);
+}
+
+/* Gives the node to the handle; -ESTALE if readers have it. */
+static int take_node(struct mount *mount, struct node *node, struct edit *edit)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&mount->lock);
+	if (node->shown)
+		rc = edit_promise_locked(mount, node, edit->tid);
+	if (rc == 0) {
+		edit->handle.node = node;
+		node_hold_locked(node);
+		node->n_edits++;
+		edit_keep_promise_locked(mount, node);
+		if (has_content((enum node_kind)node->kind))
+			node_detach_locked(mount, node);
+		edit->next = mount->edits;
+		edit->prev = &mount->edits;
+		if (edit->next)
+			edit->next->prev = &edit->next;
+		mount->edits = edit;
+	}
+	pthread_mutex_unlock(&mount->lock);
+	return rc;
+}
+
+/* Is the value one line of text, so that a whole line is the whole value? */
+static bool is_one_line(struct mount *mount, const struct target *target)
+{
+	uint64_t number;
+	struct catalog *cat = catalog_current_get(mount->lane->cur, &number);
+	const struct catalog_group *grp = catalog_find_id(cat, target->group_id);
+	const struct catalog_feature *feature = grp ? catalog_feature_at(grp, (uint16_t)target->number) : NULL;
+	bool is = feature && !feature->type.is_array && feature->type.base != TYPE_JSON;
+
+	catalog_unref(cat);
+	return is;
+}
+
+int edit_open(struct mount *mount, struct node *node, const struct target *target, int flags, bool is_created, fuse_req_t req,
+	      struct edit **out)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	bool is_empty = is_created || (flags & O_TRUNC) || target->kind == NODE_UPSERT;
+	struct edit *edit = calloc(1, sizeof *edit);
+	int rc;
+
+	if (!edit)
+		return -ENOMEM;
+	edit->handle.kind = HANDLE_EDIT;
+	edit->refs = 1;
+	edit->uid = ctx->uid;
+	edit->tid = ctx->pid;
+	edit->limit = limit_of(target->kind);
+	edit->event_ns = INGEST_NOW;
+	edit->is_created = is_created;
+	edit->is_plain = target->kind == NODE_VALUE && is_one_line(mount, target);
+	edit->is_armed = is_created || (flags & O_TRUNC);
+	edit->is_sequential = is_empty;
+	pthread_mutex_init(&edit->lock, NULL);
+	rc = is_empty ? 0 : load(mount, target, &edit->bytes);
+	if (rc == 0)
+		rc = take_node(mount, node, edit);
+	if (rc < 0) {
+		free_edit(edit);
+		return rc;
+	}
+	atomic_fetch_add(&mount->handles, 1);
+	*out = edit;
+	return 0;
+}
+
+/* The last close: the node's name is its own again, unless another node stands for it by now. */
+static void leave_node_locked(struct mount *mount, struct edit *edit)
+{
+	struct node *node = edit->handle.node;
+
+	if (--node->n_edits == 0)
+		attach_locked(mount, node);
+	node_drop_locked(mount, node);
+}
+
+static void unlist_locked(struct mount *mount, struct edit *edit)
+{
+	park_locked(mount, edit, false);
+	*edit->prev = edit->next;
+	if (edit->next)
+		edit->next->prev = edit->prev;
+	edit->prev = NULL;
+	leave_node_locked(mount, edit);
+}
+
+void edit_drop(struct mount *mount, struct edit *edit)
+{
+	bool is_last;
+
+	pthread_mutex_lock(&mount->lock);
+	is_last = --edit->refs == 0;
+	pthread_mutex_unlock(&mount->lock);
+	if (is_last)
+		free_edit(edit);
+}
+
+void edit_free_all(struct mount *mount)
+{
+	pthread_mutex_lock(&mount->lock);
+	for (unsigned i = 0; i < PROMISES; i++)
+		end_promise_locked(mount, &mount->promises[i]);
+	pthread_mutex_unlock(&mount->lock);
+	while (mount->edits) {
+		struct edit *edit = mount->edits;
+
+		pthread_mutex_lock(&mount->lock);
+		unlist_locked(mount, edit);
+		pthread_mutex_unlock(&mount->lock);
+		edit_drop(mount, edit);
+	}
+}
+
+/* ---- finding the handle that a request by path or inode means ---- */
+
+static bool is_same_file(const struct node *a, const struct node *b)
+{
+	return a == b || (a->parent == b->parent && a->kind == b->kind && a->number == b->number);
+}
+
+static bool is_pending(struct edit *edit)
+{
+	bool is;
+
+	pthread_mutex_lock(&edit->lock);
+	is = edit->is_dirty || edit->is_armed;
+	pthread_mutex_unlock(&edit->lock);
+	return is;
+}
+
+/* The next handle on the node's file behind `after`, held; drops `after`. */
+static struct edit *next_edit(struct mount *mount, struct node *node, struct edit *after)
+{
+	struct edit *edit;
+
+	pthread_mutex_lock(&mount->lock);
+	edit = after ? after->prev ? after->next : NULL : mount->edits;
+	while (edit && !is_same_file(edit->handle.node, node))
+		edit = edit->next;
+	if (edit)
+		edit->refs++;
+	pthread_mutex_unlock(&mount->lock);
+	if (after)
+		edit_drop(mount, after);
+	return edit;
+}
+
+struct edit *edit_find(struct mount *mount, struct node *node, pid_t caller, bool any_caller)
+{
+	struct edit *edit = next_edit(mount, node, NULL);
+
+	while (edit && !((any_caller || is_openers(edit, caller)) && is_pending(edit)))
+		edit = next_edit(mount, node, edit);
+	return edit;
+}
+
+void edit_size(struct edit *edit, uint64_t *out_size, int64_t *out_event_ns)
+{
+	pthread_mutex_lock(&edit->lock);
+	*out_size = edit->bytes.len;
+	*out_event_ns = edit->event_ns == INGEST_NOW ? clock_now() : edit->event_ns;
+	pthread_mutex_unlock(&edit->lock);
+}
+
+void edit_orphan_locked(struct mount *mount, const struct node *like)
+{
+	for (struct edit *edit = mount->edits; edit; edit = edit->next)
+		if (is_same_file(edit->handle.node, like))
+			edit->handle.node->is_gone = true;
+}
+
+void edit_move_locked(struct mount *mount, const struct node *like, struct node *parent, uint32_t number)
+{
+	for (struct edit *edit = mount->edits; edit; edit = edit->next)
+		if (edit->handle.node != like && is_same_file(edit->handle.node, like))
+			node_move_locked(mount, edit->handle.node, parent, number, NULL);
+}
+
+/* ---- committing ---- */
+
+void edit_put(struct job *job)
+{
+	struct direct *lane = job->mount->lane;
+	const struct target *target = &job->target;
+	struct slice bytes = job_bytes(job), entity = target_entity(target);
+
+	switch (target->kind) {
+	case NODE_VALUE:
+	case NODE_BIN:
+		direct_put(lane, &job->origin, target->group_id, entity, (uint16_t)target->number,
+			   target->kind == NODE_BIN ? DIRECT_BIN : DIRECT_TEXT, bytes, job_done, job);
+		break;
+	case NODE_ROW:
+		direct_put_row(lane, &job->origin, target->group_id, entity, bytes, job_done, job);
+		break;
+	case NODE_UPSERT:
+		direct_upsert(lane, &job->origin, target->group_id, bytes, job_done, job);
+		break;
+	case NODE_SCHEMA:
+		direct_define_group(lane, &job->origin, target->group_id, bytes, job_done, job);
+		break;
+	default:
+		job_done(job, -EPERM);
+		break;
+	}
+}
+
+/* Takes what is to be committed out of the handle; NULL without memory. edit->lock is held. */
+static struct job *take_job(struct mount *mount, struct edit *edit, fuse_req_t req, void (*end)(struct job *, int))
+{
+	struct job *job = job_new(mount, req, end, buf_slice(&edit->bytes));
+
+	if (!job)
+		return NULL;
+	job->origin = (struct direct_origin){ .uid = edit->uid, .event_ns = edit->event_ns };
+	edit->is_dirty = edit->is_armed = edit->is_created = false;
+	edit->event_ns = INGEST_NOW;
+	return job;
+}
+
+/* Hands it over. `is_closing`: requests that touch it wait for its end. */
+static void put_job(struct mount *mount, struct edit *edit, struct job *job, bool is_closing)
+{
+	bool is_nothing;
+
+	pthread_mutex_lock(&mount->lock);
+	node_target_locked(edit->handle.node, &job->target);
+	job->node = edit->handle.node;
+	node_hold_locked(job->node);
+	if (is_closing)
+		job_close_locked(job);
+	park_locked(mount, edit, false);
+	pthread_mutex_unlock(&mount->lock);
+	is_nothing = job->len == 0 && job->target.kind != NODE_VALUE && job->target.kind != NODE_BIN;
+	if (job->target.is_gone || is_nothing)
+		job_done(job, 0);
+	else
+		edit_put(job);
+}
+
+/* Commits what was written since the last commit, and answers with how that went. */
+static void commit_dirty(struct mount *mount, struct edit *edit, fuse_req_t req)
+{
+	struct job *job = NULL;
+	int rc = 0;
+
+	pthread_mutex_lock(&edit->lock);
+	if (edit->is_dirty && edit->bad)
+		rc = edit->bad;
+	else if (edit->is_dirty && !(job = take_job(mount, edit, req, NULL)))
+		rc = ENOMEM;
+	pthread_mutex_unlock(&edit->lock);
+	if (job)
+		put_job(mount, edit, job, false);
+	else
+		fuse_reply_err(req, rc);
+}
+
+/* Rows and definitions are not parked: an empty one writes nothing, and a whole group would wait for it. */
+static bool can_park(const struct edit *edit)
+{
+	return edit->handle.node->kind == NODE_VALUE || edit->handle.node->kind == NODE_BIN;
+}
+
+void edit_flush(struct mount *mount, struct edit *edit, fuse_req_t req)
+{
+	bool is_its = is_openers(edit, fuse_req_ctx(req)->pid), is_left;
+
+	pthread_mutex_lock(&edit->lock);
+	is_left = (edit->is_armed || (edit->is_dirty && !is_its)) && !edit->bad;
+	pthread_mutex_unlock(&edit->lock);
+	if (is_left && can_park(edit))
+		park(mount, edit, true);
+	if (is_its)
+		commit_dirty(mount, edit, req);
+	else
+		fuse_reply_err(req, 0);
+}
+
+void edit_fsync(struct mount *mount, struct edit *edit, fuse_req_t req)
+{
+	commit_dirty(mount, edit, req);
+}
+
+static void end_release(struct job *job, int rc)
+{
+	(void)job;
+	(void)rc;	/* nobody is there to be told; what was refused is in .errors */
+}
+
+void edit_release(struct mount *mount, struct edit *edit, fuse_req_t req)
+{
+	struct job *job = NULL;
+
+	pthread_mutex_lock(&edit->lock);
+	if (req && (edit->is_dirty || edit->is_armed) && !edit->bad)
+		job = take_job(mount, edit, NULL, end_release);
+	pthread_mutex_unlock(&edit->lock);
+	if (req)
+		fuse_reply_err(req, 0);
+	if (job)
+		put_job(mount, edit, job, true);
+	pthread_mutex_lock(&mount->lock);
+	unlist_locked(mount, edit);
+	pthread_mutex_unlock(&mount->lock);
+	edit_drop(mount, edit);
+	atomic_fetch_sub(&mount->handles, 1);
+}
+
+/* ---- writing ---- */
+
+void edit_read(struct mount *mount, struct edit *edit, fuse_req_t req, size_t size, off_t off)
+{
+	size_t from;
+
+	pthread_mutex_lock(&mount->lock);
+	edit->refs++;
+	pthread_mutex_unlock(&mount->lock);
+	pthread_mutex_lock(&edit->lock);
+	from = (uint64_t)off < edit->bytes.len ? (size_t)off : edit->bytes.len;
+	if (size > edit->bytes.len - from)
+		size = edit->bytes.len - from;
+	fuse_reply_buf(req, size ? edit->bytes.data + from : NULL, size);
+	pthread_mutex_unlock(&edit->lock);
+	edit_drop(mount, edit);
+}
+
+/* Makes it `len` bytes long; new ones are zeros. */
+static int resize(struct buf *bytes, size_t len)
+{
+	if (len > bytes->len) {
+		char *place = buf_reserve(bytes, len - bytes->len);
+
+		if (!place) {
+			bytes->failed = false;
+			return -ENOMEM;
+		}
+		memset(place, 0, len - bytes->len);
+	}
+	bytes->len = len;
+	return 0;
+}
+
+static int refuse_size(struct mount *mount, struct edit *edit, const struct target *target)
+{
+	struct direct_origin origin = { .uid = edit->uid, .event_ns = INGEST_NOW };
+	char detail[160];
+
+	snprintf(detail, sizeof detail, "at most %zu bytes%s", edit->limit,
+		 target->kind == NODE_UPSERT ? " in one .upsert; drop a file of rows into .import for more" : "");
+	return direct_refuse(mount->lane, &origin, target->group_id, target_entity(target),
+			     slice_str(target->kind == NODE_ROW ? ".row" : target->kind == NODE_UPSERT ? ".upsert" :
+				       target->kind == NODE_SCHEMA ? ".schema" : ""), EFBIG, detail);
+}
+
+/* Is every bracket and string closed? Then nothing that follows could make it another JSON value. */
+static bool is_closed_json(struct slice text)
+{
+	const char *at = text.data, *end = at + text.len;
+	bool in_string = false;
+	long depth = 0;
+
+	for (; at < end; at++) {
+		if (in_string) {
+			if (*at == '\\')
+				at++;
+			else if (*at == '"')
+				in_string = false;
+		} else if (*at == '"') {
+			in_string = true;
+		} else if (*at == '[' || *at == '{') {
+			depth++;
+		} else if (*at == ']' || *at == '}') {
+			depth--;
+		}
+	}
+	return !in_string && depth <= 0;
+}
+
+/*
+ * Judges what stands in the buffer, if it can be judged: it was written front to back, and either is a line that must be a whole value, or
+ * begins one. (A writer of long JSON may send a line end by chance, with more to come; what is still open is not whole.) The kernel
+ * lets one write at a time pass for an inode, so that the buffer does not change meanwhile. A long text is looked at again only when it
+ * has doubled.
+ */
+static int judge(struct mount *mount, struct edit *edit, const struct target *target, size_t was)
+{
+	struct direct_origin origin = { .uid = edit->uid, .event_ns = INGEST_NOW };
+	struct slice bytes = buf_slice(&edit->bytes);
+	bool is_whole;
+
+	if (target->kind != NODE_VALUE || !edit->is_sequential)
+		return 0;
+	is_whole = was == 0 && ((const char *)bytes.data)[bytes.len - 1] == '\n' && (edit->is_plain || is_closed_json(bytes));
+	if (!is_whole && bytes.len > BUFSIZ && bytes.len < 2 * edit->judged)
+		return 0;
+	edit->judged = bytes.len;
+	return direct_judge(mount->lane, &origin, target->group_id, target_entity(target), (uint16_t)target->number, DIRECT_TEXT,
+			    bytes, is_whole);
+}
+
+static int store_bytes(struct edit *edit, const char *buf, size_t size, size_t off)
+{
+	int rc = 0;
+
+	if (off + size > edit->bytes.len)
+		rc = resize(&edit->bytes, off + size);
+	if (rc == 0 && size)
+		memcpy(edit->bytes.data + off, buf, size);
+	return rc;
+}
+
+static int write_bytes(struct mount *mount, struct edit *edit, const char *buf, size_t size, off_t off, bool at_end)
+{
+	struct target target;
+	size_t was, at;
+	bool is_first;
+	int rc = ingest_check_store(mount->lane->ingest);
+
+	if (size == 0)
+		return rc;
+	node_target(mount, edit->handle.node, &target);
+	pthread_mutex_lock(&edit->lock);
+	was = edit->bytes.len;
+	at = at_end || (uint64_t)off > edit->limit ? was : (size_t)off;
+	is_first = was == 0 && at == 0;
+	if (rc == 0 && ((!at_end && (uint64_t)off > edit->limit) || size > edit->limit - at))
+		rc = -EFBIG;
+	else if (rc == 0)
+		rc = store_bytes(edit, buf, size, at);
+	edit->is_sequential = edit->is_sequential && at == was;
+	pthread_mutex_unlock(&edit->lock);
+	if (rc == -EFBIG)
+		rc = refuse_size(mount, edit, &target);
+	else if (rc == 0)
+		rc = judge(mount, edit, &target, was);
+	pthread_mutex_lock(&edit->lock);
+	if (rc == 0) {
+		edit->bad = is_first ? 0 : edit->bad;
+		edit->is_dirty = true;
+		edit->is_armed = false;
+		edit->event_ns = INGEST_NOW;
+	} else {
+		edit->bad = -rc;
+		if (edit->is_sequential)
+			edit->bytes.len = was;
+	}
+	pthread_mutex_unlock(&edit->lock);
+	return rc;
+}
+
+void edit_write(struct mount *mount, struct edit *edit, fuse_req_t req, const char *buf, size_t size, off_t off, bool at_end)
+{
+	int rc = write_bytes(mount, edit, buf, size, off, at_end);
+
+	if (rc == 0)
+		park(mount, edit, false);
+	if (rc < 0)
+		fuse_reply_err(req, -rc);
+	else
+		fuse_reply_write(req, size);
+}
+
+/* ---- SETATTR ---- */
+
+static void reply_attr(struct mount *mount, struct node *node, fuse_req_t req)
+{
+	struct stat st;
+	double timeout;
+	int rc = attr_get(mount, node, fuse_req_ctx(req)->pid, &st, &timeout);
+
+	if (rc < 0)
+		fuse_reply_err(req, -rc);
+	else
+		fuse_reply_attr(req, &st, timeout);
+}
+
+void edit_resize(struct mount *mount, struct edit *edit, fuse_req_t req, uint64_t size)
+{
+	struct target target;
+	int rc = ingest_check_store(mount->lane->ingest);
+
+	node_target(mount, edit->handle.node, &target);
+	if (rc == 0 && size > edit->limit)
+		rc = refuse_size(mount, edit, &target);
+	if (rc < 0) {
+		fuse_reply_err(req, -rc);
+		return;
+	}
+	pthread_mutex_lock(&edit->lock);
+	rc = resize(&edit->bytes, (size_t)size);
+	if (rc == 0) {
+		edit->is_dirty = true;
+		edit->is_armed = false;
+		edit->is_sequential = size == 0;
+		edit->judged = 0;
+		edit->bad = size == 0 ? 0 : edit->bad;
+	}
+	pthread_mutex_unlock(&edit->lock);
+	park(mount, edit, false);
+	if (rc < 0)
+		fuse_reply_err(req, -rc);
+	else
+		reply_attr(mount, edit->handle.node, req);
+}
+
+void edit_stamp(struct mount *mount, struct edit *edit, fuse_req_t req, int64_t event_ns)
+{
+	struct job *job = NULL;
+	bool is_armed;
+
+	pthread_mutex_lock(&edit->lock);
+	is_armed = edit->is_armed;
+	edit->event_ns = event_ns;
+	if (is_armed)
+		job = take_job(mount, edit, req, attr_end_change);
+	pthread_mutex_unlock(&edit->lock);
+	if (job) {
+		put_job(mount, edit, job, false);
+	} else if (is_armed) {
+		fuse_reply_err(req, ENOMEM);
+	} else {
+		reply_attr(mount, edit->handle.node, req);
+	}
+}
+
+/* Cuts or extends the text that stands. -ESTALE if readers have the node. */
+static int load_resized(struct mount *mount, struct node *node, const struct target *target, pid_t tid, uint64_t size, struct buf *out)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&mount->lock);
+	if (node->shown)
+		rc = edit_promise_locked(mount, node, tid);
+	if (rc == 0) {
+		/* The kernel cuts its pages at some time after the answer: no reader may ever have this node. */
+		node->n_edits++;
+		node_detach_locked(mount, node);
+		edit_keep_promise_locked(mount, node);
+	}
+	pthread_mutex_unlock(&mount->lock);
+	if (rc == 0)
+		rc = size ? load(mount, target, out) : 0;
+	return rc < 0 ? rc : resize(out, (size_t)size);
+}
+
+void edit_truncate(struct mount *mount, struct node *node, const struct target *target, fuse_req_t req, uint64_t size)
+{
+	struct buf text = { 0 };
+	struct job *job = NULL;
+	int rc = size > limit_of(target->kind) ? -EFBIG
+					       : load_resized(mount, node, target, fuse_req_ctx(req)->pid, size, &text);
+
+	if (rc == 0) {
+		job = job_new(mount, req, attr_end_change, buf_slice(&text));
+		rc = job ? 0 : -ENOMEM;
+	}
+	buf_release(&text);
+	if (rc < 0) {
+		fuse_reply_err(req, -rc);
+		return;
+	}
+	job->target = *target;
+	job->node = node;
+	node_hold(mount, node);
+	edit_put(job);
+}
