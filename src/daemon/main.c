@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's wiring: rooms are built bottom-up (store, catalog, ingest, direct lane, mount) and taken down in reverse. All threads are
+ * named here or started by a door that this file calls: the FUSE threads (mount_run), ingest's own thread and its sweeper
+ * (ingest_start), the checkpoints (store_open), and the one below that waits for signals.
+ *
+ * Detaching comes first, before any thread or map exists, for neither survives a fork. The parent stays until the child says that
+ * the file system is mounted, asks the mount point itself whether it answers, and returns the child's exit status if it does not
+ * come up; until then the child's errors go to the parent's stderr, afterwards to syslog.
+ *
+ * SIGTERM and SIGINT unmount. A mount that is busy is taken out of sight at once, and its open files keep it alive for a moment; when
+ * they don't end, the connection is aborted and they get errors. Nothing acknowledged depends on a clean end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/options.h"
+#include "daemon/status.h"
+#include "ingest/ingest.h"
+#include "lane/lane.h"
+#include "mount/mount.h"
+#include "serve/serve.h"
+#include "store/store.h"
+
+enum { EXIT_USAGE = 2 };
+
+#define PATIENCE (3 * CLOCK_SECOND)	/* with a daemon that is about to end, and with a mount that is busy */
+
+/* The steps of building up; each names what there is to take down. */
+struct daemon {
+	struct options options;
+	char *store_path, *mountpoint;		/* absolute */
+	int ready_fd;				/* to the waiting parent; -1 in the foreground */
+	struct store *store;
+	struct catalog_current *cur;
+	struct ingest *ingest;
+	struct direct direct;
+	struct status status;
+	struct mount *mount;
+	pthread_t signals;
+	bool has_signals;
+	bool told_failure;			/* of the signal thread */
+};
+
+/* ---- paths and limits ---- */
+
+/* The absolute path; its last part need not exist, or may be the dead mount that a crash left. NULL with errno. */
+static char *resolve(const char *path)
+{
+	char *full = realpath(path, NULL), *copy, *slash, *dir;
+	size_t len;
+
+	if (full || (errno != ENOENT && errno != ENOTCONN))
+		return full;
+	copy = strdup(path);
+	if (!copy)
+		return NULL;
+	for (len = strlen(copy); len > 1 && copy[len - 1] == '/'; len--)
+		copy[len - 1] = '\0';
+	slash = strrchr(copy, '/');
+	if (slash)
+		*slash = '\0';
+	dir = realpath(!slash ? "." : slash == copy ? "/" : copy, NULL);
+	if (dir && asprintf(&full, "%s/%s", strcmp(dir, "/") ? dir : "", slash ? slash + 1 : copy) < 0)
+		full = NULL;
+	free(dir);
+	free(copy);
+	return full;
+}
+
+static bool is_inside(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return !strcmp(dir, "/") || (!strncmp(path, dir, len) && (path[len] == '\0' || path[len] == '/'));
+}
+
+static int resolve_paths(struct daemon *daemon)
+{
+	daemon->store_path = resolve(daemon->options.store);
+	if (!daemon->store_path) {
+		log_error("%s: %s", daemon->options.store, strerror(errno));
+		return -errno;
+	}
+	daemon->mountpoint = resolve(daemon->options.mountpoint);
+	if (!daemon->mountpoint) {
+		log_error("%s: %s", daemon->options.mountpoint, strerror(errno));
+		return -errno;
+	}
+	if (is_inside(daemon->store_path, daemon->mountpoint) || is_inside(daemon->mountpoint, daemon->store_path)) {
+		log_error("the store %s and the mount point %s must not lie within each other", daemon->store_path,
+			  daemon->mountpoint);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* ---- detaching ---- */
+
+/* The parent: waits for the child's word, then for an answer of the mount. Returns the exit status. */
+static int wait_for_child(pid_t child, int fd, const char *mountpoint, dev_t dev_before)
+{
+	struct stat st;
+	char word;
+	ssize_t n;
+	int status = 0;
+
+	do
+		n = read(fd, &word, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1) {
+		if (stat(mountpoint, &st) == 0 && st.st_dev != dev_before)
+			return EXIT_SUCCESS;
+		log_error("%s was mounted, but does not answer; the system's log may say why", mountpoint);
+		return EXIT_FAILURE;
+	}
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFSIGNALED(status))
+		log_error("the daemon was killed by signal %d before it had mounted", WTERMSIG(status));
+	return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : EXIT_FAILURE;
+}
+
+/* Returns in the child only. */
+static int detach(struct daemon *daemon)
+{
+	struct stat st = { 0 };
+	int fds[2];
+	pid_t child;
+
+	stat(daemon->mountpoint, &st);		/* what fails here is told by mount_open */
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		goto fail;
+	child = fork();
+	if (child < 0)
+		goto fail;
+	if (child > 0) {
+		close(fds[1]);
+		_exit(wait_for_child(child, fds[0], daemon->mountpoint, st.st_dev));
+	}
+	close(fds[0]);
+	daemon->ready_fd = fds[1];
+	if (setsid() < 0 || chdir("/") < 0)
+		goto fail;
+	return 0;
+fail:
+	log_error("cannot detach: %s", strerror(errno));
+	return -errno;
+}
+
+/* Mounted: stderr and stdout are somebody else's from here on. */
+static int report_ready(struct daemon *daemon)
+{
+	int null;
+
+	if (daemon->ready_fd < 0)
+		return 0;
+	log_to_syslog("featurefs");
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0) {
+		log_error("/dev/null: %s", strerror(errno));
+		return -errno;
+	}
+	if (null > STDERR_FILENO)
+		close(null);
+	if (write(daemon->ready_fd, "", 1) != 1)
+		log_warn("whoever started the daemon did not wait for it");
+	close(daemon->ready_fd);
+	daemon->ready_fd = -1;
+	return 0;
+}
+
+/* ---- signals, and a look at the store's health ---- */
+
+static void tell_failure(struct daemon *daemon)
+{
+	struct store_figures figures;
+
+	if (daemon->told_failure)
+		return;
+	store_figures(daemon->store, &figures);
+	if (!figures.failed)
+		return;
+	daemon->told_failure = true;
+	log_error("the store has failed (%s): reads go on, writes get EIO. Check the disk (dmesg), then restart the daemon, which recovers "
+		  "all that was acknowledged", strerror(figures.failed < 0 ? -figures.failed : figures.failed));
+}
+
+/* mountinfo writes blanks and the like as \040. In place. */
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++) {
+		if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] && text[3]) {
+			*to++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
+			text += 3;
+		} else {
+			*to++ = *text;
+		}
+	}
+	*to = '\0';
+}
+
+/* The kernel's number of the FUSE connection that is mounted there; -1 if none is. */
+static int find_connection(const char *mountpoint)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL, point[4096];
+	size_t cap = 0;
+	int minor, found = -1;
+
+	while (file && getline(&line, &cap, file) > 0) {
+		if (sscanf(line, "%*d %*d 0:%d %*s %4095s", &minor, point) != 2)
+			continue;
+		unescape(point);
+		if (!strcmp(point, mountpoint))
+			found = minor;
+	}
+	if (file)
+		fclose(file);
+	free(line);
+	return found;
+}
+
+/* Through the kernel's control files, which not every machine has mounted. */
+static bool abort_connection(int connection)
+{
+	char path[64];
+	bool is_done;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%d/abort", connection);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	is_done = fd >= 0 && write(fd, "1", 1) == 1;
+	if (fd >= 0)
+		close(fd);
+	return is_done;
+}
+
+/* Waits until mount_run has returned, which SIGUSR1 tells. False if it takes longer than `ns`. */
+static bool wait_for_end(const sigset_t *set, int64_t ns)
+{
+	int64_t end = clock_monotonic() + ns, left;
+
+	while ((left = end - clock_monotonic()) > 0) {
+		const struct timespec patience = { .tv_sec = left / CLOCK_SECOND, .tv_nsec = left % CLOCK_SECOND };
+
+		if (sigtimedwait(set, NULL, &patience) == SIGUSR1)
+			return true;
+	}
+	return false;
+}
+
+/* Takes the mount away. The end of the process ends the connection in any case, and is as safe as a kill -9. */
+static void stop_mount(struct daemon *daemon, const sigset_t *set)
+{
+	int connection = find_connection(daemon->mountpoint);
+
+	mount_stop(daemon->mount);
+	if (wait_for_end(set, PATIENCE))
+		return;
+	log_warn("open files keep the mount alive: they get errors now");
+	if (connection >= 0 && abort_connection(connection) && wait_for_end(set, PATIENCE))
+		return;
+	log_warn("ending without a last checkpoint; the next start replays the log");
+	_exit(EXIT_SUCCESS);
+}
+
+static void signal_set(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGUSR1);	/* mount_run has returned */
+}
+
+static void *wait_for_signals(void *arg)
+{
+	static const struct timespec tick = { .tv_sec = 1 };
+	struct daemon *daemon = arg;
+	sigset_t set;
+
+	signal_set(&set);
+	for (;;) {
+		int signal_number = sigtimedwait(&set, NULL, &tick);
+
+		if (signal_number == SIGUSR1)
+			return NULL;
+		if (signal_number == SIGTERM || signal_number == SIGINT) {
+			log_info("%s: unmounting", strsignal(signal_number));
+			stop_mount(daemon, &set);
+			return NULL;
+		}
+		tell_failure(daemon);
+	}
+}
+
+/* Every thread inherits the blocked signals; only the one above takes them. */
+static void block_signals(void)
+{
+	sigset_t set;
+
+	signal_set(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+}
+
+/* ---- building up ---- */
+
+static void take_notice(void *arg, bool is_error, const char *text)
+{
+	(void)arg;
+	if (is_error)
+		log_error("%s", text);
+	else
+		log_info("%s", text);
+}
+
+static int open_store(struct daemon *daemon)
+{
+	const struct options *options = &daemon->options;
+	const struct store_options store_options = {
+		.map_bytes = options->map_bytes,
+		.segment_bytes = options->segment_bytes,
+		.log_bytes = options->log_keep_bytes,
+		.checkpoint_ms = (unsigned)(options->checkpoint_ns / (CLOCK_SECOND / 1000)),
+		.checkpoint_bytes = options->checkpoint_bytes,
+		.relaxed = options->durability == OPTIONS_RELAXED,
+		.notice = take_notice,
+	};
+	struct store_figures figures;
+	static const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+	int64_t end = clock_monotonic() + PATIENCE;
+	struct why why;
+	int rc;
+
+	/* umount(8) returns before the daemon of that mount has closed its store, so a new start right behind it waits a moment. */
+	for (;;) {
+		why.text[0] = '\0';
+		rc = store_open(daemon->store_path, &store_options, &daemon->store, &why);
+		if (rc != -EBUSY || clock_monotonic() > end)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	if (rc < 0) {
+		log_error("%s", why.text[0] ? why.text : strerror(-rc));
+		return rc;
+	}
+	store_figures(daemon->store, &figures);
+	if (figures.after_power_loss || figures.replayed)
+		log_info("%s: recovered%s, %llu commits replayed", daemon->store_path,
+			 figures.after_power_loss ? " from the checkpoint after a loss of power" : "",
+			 (unsigned long long)figures.replayed);
+	return 0;
+}
+
+static int load_catalog(struct daemon *daemon)
+{
+	struct store_snap *snap = NULL;
+	struct catalog *cat = NULL;
+	struct why why = { "" };
+	int rc = store_snap_begin(daemon->store, &snap);
+
+	if (rc == 0)
+		rc = catalog_load(snap, &cat, &why);
+	store_snap_end(snap);
+	if (rc == 0)
+		rc = catalog_current_new(cat, &daemon->cur);
+	if (rc < 0)
+		log_error("%s: the catalog cannot be read: %s; featurectl verify says more", daemon->store_path,
+			  why.text[0] ? why.text : strerror(-rc));
+	return rc;
+}
+
+/* A new store's root belongs to root; it becomes the user's who made it. */
+static int own_root(struct daemon *daemon)
+{
+	struct ingest_request *req = NULL;
+	struct ingest_result result;
+	struct store_figures figures;
+	int rc;
+
+	store_figures(daemon->store, &figures);
+	if (figures.last_seq != 0 || (getuid() == 0 && getgid() == 0) || daemon->options.read_only)
+		return 0;
+	rc = ingest_request_new(daemon->ingest, RECORD_LANE_DIRECT, 0, getuid(), "the daemon", &req);
+	if (rc == 0)
+		rc = ingest_request_group_own(req, CATALOG_ROOT_ID, (mode_t)-1, getuid(), getgid());
+	if (rc < 0)
+		ingest_request_free(req);
+	return rc < 0 ? rc : ingest_run(daemon->ingest, req, &result, NULL);
+}
+
+static int start_ingest(struct daemon *daemon)
+{
+	const struct ingest_options ingest_options = {
+		.future_ns = daemon->options.future_ns,
+		.tombstone_ns = daemon->options.tombstone_ns,
+		.sweep_ns = daemon->options.read_only ? 0 : daemon->options.sweep_ns,
+	};
+	struct why why = { "" };
+	int rc = ingest_start(daemon->store, daemon->cur, &ingest_options, &daemon->ingest, &why);
+
+	if (rc == 0)
+		rc = own_root(daemon);
+	if (rc < 0)
+		log_error("%s: cannot take writes: %s", daemon->store_path, why.text[0] ? why.text : strerror(-rc));
+	return rc;
+}
+
+static int open_mount(struct daemon *daemon)
+{
+	struct options *options = &daemon->options;
+	struct mount_options mount_options = {
+		.mountpoint = daemon->mountpoint,
+		.source = daemon->store_path,
+		.read_only = options->read_only,
+		.debug = options->debug,
+		.has_uid = options->uid.has, .uid = options->uid.value,
+		.has_gid = options->gid.has, .gid = options->gid.value,
+		.has_umask = options->umask.has, .umask = options->umask.value,
+		.threads = options->threads,
+		.scratch_files = options->scratch_files,
+		.scratch_bytes = options->scratch_bytes,
+		.scratch_ns = options->scratch_ns,
+		.controls = daemon->status.controls,
+	};
+	struct buf kernel = { 0 };
+	struct why why = { "" };
+	int rc;
+
+	buf_append_str(&kernel, options->kernel.data);
+	if (options->allow_other)
+		buf_append_str(&kernel, kernel.len ? ",allow_other" : "allow_other");
+	buf_append_char(&kernel, '\0');
+	rc = buf_error(&kernel);
+	mount_options.kernel_options = kernel.data;
+	if (rc == 0)
+		rc = mount_open(&mount_options, &daemon->direct, &daemon->mount, &why);
+	if (rc < 0)
+		log_error("%s", why.text[0] ? why.text : strerror(-rc));
+	buf_release(&kernel);
+	return rc;
+}
+
+static int build(struct daemon *daemon)
+{
+	int rc;
+
+	daemon->status.options = &daemon->options;
+	daemon->status.mountpoint = daemon->mountpoint;
+	daemon->status.started_ns = clock_monotonic();
+	status_init(&daemon->status);
+	rc = open_store(daemon);
+	if (rc == 0)
+		rc = load_catalog(daemon);
+	if (rc == 0)
+		rc = start_ingest(daemon);
+	if (rc < 0)
+		return rc;
+	daemon->direct = (struct direct){ daemon->store, daemon->cur, daemon->ingest };
+	daemon->status.store = daemon->store;
+	daemon->status.cur = daemon->cur;
+	daemon->status.ingest = daemon->ingest;
+	rc = open_mount(daemon);
+	if (rc < 0)
+		return rc;
+	daemon->status.mount = daemon->mount;
+	rc = -pthread_create(&daemon->signals, NULL, wait_for_signals, daemon);
+	daemon->has_signals = rc == 0;
+	if (rc < 0)
+		log_error("cannot start a thread: %s", strerror(-rc));
+	return rc;
+}
+
+/* Whatever `build` came to. Returns the first thing that went wrong, or 0. */
+static int take_down(struct daemon *daemon)
+{
+	int rc = 0;
+
+	if (daemon->has_signals) {
+		pthread_kill(daemon->signals, SIGUSR1);
+		pthread_join(daemon->signals, NULL);
+	}
+	if (daemon->mount && !daemon->has_signals)
+		mount_stop(daemon->mount);
+	mount_close(daemon->mount);
+	if (daemon->ingest)
+		ingest_stop(daemon->ingest);
+	catalog_current_free(daemon->cur);
+	if (daemon->store)
+		rc = store_close(daemon->store);
+	if (rc < 0)
+		log_error("%s: the last checkpoint failed: %s; nothing is lost, the next start replays the log", daemon->store_path,
+			  strerror(-rc));
+	return rc;
+}
+
+static int serve(struct daemon *daemon)
+{
+	int rc = build(daemon), end;
+
+	if (rc == 0)
+		rc = report_ready(daemon);
+	if (rc == 0) {
+		log_info("%s is mounted at %s", daemon->store_path, daemon->mountpoint);
+		rc = mount_run(daemon->mount);
+		if (rc < 0)
+			log_error("%s: the file system ended: %s", daemon->mountpoint, strerror(-rc));
+		else
+			log_info("%s is unmounted", daemon->mountpoint);
+	} else if (daemon->mount && daemon->has_signals) {
+		mount_stop(daemon->mount);
+	}
+	end = take_down(daemon);
+	return rc < 0 ? rc : end;
+}
+
+static int print_text(void (*print)(struct buf *out))
+{
+	struct buf text = { 0 };
+	int rc;
+
+	print(&text);
+	rc = buf_error(&text) < 0 || fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout) != 0;
+	buf_release(&text);
+	return rc ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon daemon = { .ready_fd = -1 };
+	struct why why;
+	int rc = options_read(argc, argv, &daemon.options, &why);
+
+	if (rc < 0) {
+		log_error("%s", why.text);
+		return EXIT_USAGE;
+	}
+	if (daemon.options.help)
+		rc = print_text(options_print_help);
+	else if (daemon.options.print_conf)
+		rc = print_text(options_print_sample);
+	else if (daemon.options.version)
+		rc = printf("featurefs %s\n", FEATUREFS_VERSION) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	else
+		rc = -1;
+	if (rc >= 0)
+		goto out;
+	log_set_level((enum log_level)daemon.options.log_level);
+	umask(077);
+	raise_file_limit();
+	rc = resolve_paths(&daemon);
+	if (rc == 0 && !daemon.options.foreground)
+		rc = detach(&daemon);
+	if (rc == 0) {
+		block_signals();
+		rc = serve(&daemon);
+	}
+	rc = rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+out:
+	options_release(&daemon.options);
+	free(daemon.store_path);
+	free(daemon.mountpoint);
+	return rc;
+}
