@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: MIT
+# featurefs. `make help` lists the targets. Top to bottom: knobs, flags, sources, products, tests, install.
+
+all:	## the daemon featurefs and the command featurectl
+.PHONY: all
+
+# ---- knobs ----
+
+CC ?= cc
+CFLAGS ?= $(if $(SAN),-O1,-O2) -g
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= build
+V ?=
+SAN ?=
+DEV ?=
+KILL_ROUNDS ?= 200
+POWER_ROUNDS ?= 500
+FUZZ_SECONDS ?= 60
+
+# V=1 shows commands; SAN=address,undefined or SAN=thread builds with sanitizers; DEV=1 makes warnings errors. Each has its own folder.
+comma := ,
+FLAVOUR ?= $(if $(SAN),$(subst $(comma),-,$(SAN)),$(if $(DEV),dev,release))
+OUT := $(BUILD)/$(FLAVOUR)
+THIRD := $(BUILD)/third
+Q := $(if $(V),,@)
+say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-7s %s\n' $(1) $(2);)
+export BUILD CC
+
+# ---- flags: ours are added, so the user's CFLAGS, CPPFLAGS and LDFLAGS survive ----
+
+VERSION := 0.1.0
+PKGS := fuse3 lmdb inih libxxhash
+WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
+	$(if $(DEV)$(SAN),-Werror)
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+ifeq ($(shell pkg-config --exists yyjson && echo yes),yes)
+YYJSON_CFLAGS := $(shell pkg-config --cflags yyjson)
+YYJSON_LIBS := $(shell pkg-config --libs yyjson)
+else
+YYJSON := $(THIRD)/yyjson/yyjson.c
+YYJSON_CFLAGS := -isystem $(THIRD)/yyjson
+endif
+OUR_CPPFLAGS := -Isrc -D_GNU_SOURCE= -DFUSE_USE_VERSION=312 -DFEATUREFS_VERSION='"$(VERSION)"' \
+	$(shell pkg-config --silence-errors --cflags $(PKGS)) $(YYJSON_CFLAGS)
+OUR_CFLAGS := -std=gnu11 -pthread $(WARN) $(SANFLAGS)
+COMPILE = $(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP
+OUR_LDFLAGS := -pthread $(SANFLAGS) -Wl,--as-needed
+CTL_LIBS = $(shell pkg-config --libs lmdb inih libxxhash) $(YYJSON_LIBS) -lm
+ALL_LIBS = $(shell pkg-config --libs fuse3) $(CTL_LIBS)
+export OUR_CPPFLAGS OUR_CFLAGS
+
+# ---- sources: one folder deep ----
+
+SRC := $(wildcard src/*/*.c)
+CTL := $(wildcard tools/*.c)
+UNIT := $(wildcard tests/unit/test_*.c)
+FUZZ := $(wildcard tests/fuzz/fuzz_*.c)
+BENCH := $(wildcard tests/bench/*.c)
+PRELOAD := $(wildcard tests/torture/*_preload.c)
+TORTURE := $(filter-out $(PRELOAD),$(wildcard tests/torture/*.c))
+MAN := $(wildcard etc/man/*.[1-8])
+
+obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+program = $(patsubst %.c,$(OUT)/%,$(1))
+UNIT_PROGRAMS := $(call program,$(UNIT))
+FUZZ_PROGRAMS := $(call program,$(FUZZ))
+BENCH_PROGRAMS := $(call program,$(BENCH))
+TORTURE_PROGRAMS := $(call program,$(TORTURE)) $(patsubst %.c,$(OUT)/%.so,$(PRELOAD))
+ROOMS := $(OUT)/librooms.a
+CTL_PARTS := $(OUT)/libctl.a
+
+# ---- products ----
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+
+all: $(OUT)/featurefs $(OUT)/featurectl
+
+.PHONY: need-libs
+need-libs:
+	@pkg-config --exists $(PKGS) || { echo "Libraries are missing: run 'make setup' as root," \
+		"or install pkg-config and the development files of: $(PKGS)." >&2; exit 1; }
+
+$(THIRD)/yyjson/yyjson.c:
+	$(Q)tools/setup yyjson $(THIRD)/yyjson
+
+$(OUT)/obj/%.o: %.c | need-libs $(YYJSON)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(COMPILE) -c -o $@ $<
+
+$(OUT)/obj/yyjson.o: $(YYJSON) | need-libs
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 $(SANFLAGS) $(CFLAGS) -w -c -o $@ $<
+
+# All but the programs' mains, so that tests link what they use.
+$(ROOMS): $(call obj,$(filter-out src/daemon/main.c,$(SRC))) $(if $(YYJSON),$(OUT)/obj/yyjson.o)
+$(CTL_PARTS): $(call obj,$(filter-out tools/featurectl.c,$(CTL)))
+$(ROOMS) $(CTL_PARTS):
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+link = $(Q)mkdir -p $(@D) && $(CC) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
+
+$(OUT)/featurefs: $(call obj,src/daemon/main.c) $(ROOMS)
+	$(call say,LINK,$@)
+	$(link) $(ALL_LIBS)
+
+# Without libfuse: a use of the mount room would not link.
+$(OUT)/featurectl: $(call obj,tools/featurectl.c) $(CTL_PARTS) $(ROOMS)
+	$(call say,LINK,$@)
+	$(link) $(CTL_LIBS)
+
+$(UNIT_PROGRAMS) $(BENCH_PROGRAMS) $(call program,$(TORTURE)): $(OUT)/%: $(OUT)/obj/%.o $(CTL_PARTS) $(ROOMS)
+	$(call say,LINK,$@)
+	$(link) $(ALL_LIBS)
+
+# The parts of featurectl that a test can call.
+$(filter $(OUT)/tests/unit/test_ctl_%,$(UNIT_PROGRAMS)): $(call obj,$(filter-out tools/featurectl.c,$(CTL)))
+
+# Under gcc a fuzz target replays its kept corpus; under clang with SAN=fuzzer it is libFuzzer's.
+$(FUZZ_PROGRAMS): $(OUT)/%: $(OUT)/obj/%.o $(if $(findstring fuzzer,$(SAN)),,$(OUT)/obj/tests/fuzz/replay.o) $(ROOMS)
+	$(call say,LINK,$@)
+	$(link) $(CTL_LIBS)
+
+$(OUT)/%_preload.so: %_preload.c | need-libs
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -Isrc -D_GNU_SOURCE= -std=gnu11 $(WARN) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d \
+		-shared -fPIC -o $@ $< -ldl -pthread
+
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+
+# ---- tests ----
+
+.PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-power test-programs
+demo:	## installs what is missing, builds, and shows the main job on this machine's package database
+	@tools/setup build
+	@$(MAKE) --no-print-directory -j $(shell nproc) all
+	@tools/demo $(OUT)
+
+setup:	## installs what building and testing need (Debian, as root)
+	@tools/setup check
+
+check:	## everything: set-up, lint, unit tests, cases, crash and power-loss rounds, sanitizers
+	@MAKE='$(MAKE)' tests/check
+
+test-programs: $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(TORTURE_PROGRAMS)
+
+check-unit: $(UNIT_PROGRAMS)	## unit tests
+	@tests/run --bin $(OUT) $(UNIT_PROGRAMS)
+
+check-fuzz: $(FUZZ_PROGRAMS)	## the kept fuzz corpus, replayed
+	@tests/run --bin $(OUT) $(FUZZ_PROGRAMS)
+
+check-cases: all test-programs	## shell cases on a real mount (CASE=mount/echo: those that match)
+	@tests/run --bin $(OUT) $(CASE)
+
+check-asan:	## unit tests and quick cases under ASan and UBSan
+	@$(MAKE) --no-print-directory SAN=address,undefined all test-programs
+	@tests/run --bin $(BUILD)/address-undefined $(patsubst %.c,$(BUILD)/address-undefined/%,$(UNIT) $(FUZZ))
+	@tests/run --bin $(BUILD)/address-undefined --quick
+
+check-tsan:	## unit tests and quick cases under TSan
+	@$(MAKE) --no-print-directory SAN=thread all test-programs
+	@tests/run --bin $(BUILD)/thread $(patsubst %.c,$(BUILD)/thread/%,$(UNIT))
+	@tests/run --bin $(BUILD)/thread --quick
+
+lint: $(YYJSON)	## rooms, headers, banned calls, scripts, man pages, sample configuration
+	@tools/dev/lint
+
+fuzz:	## libFuzzer under clang-19, FUZZ_SECONDS=60 for each parser
+	@$(MAKE) --no-print-directory CC=clang-19 SAN=fuzzer,address,undefined FLAVOUR=fuzz fuzz-run
+
+.PHONY: fuzz-run
+fuzz-run: $(FUZZ_PROGRAMS)
+	@for f in $(FUZZ_PROGRAMS); do n=$${f##*/fuzz_}; mkdir -p $(OUT)/corpus/$$n tests/fuzz/corpus/$$n; echo "fuzz $$n"; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -timeout=10 -artifact_prefix=$(OUT)/$$n- \
+		$(OUT)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
+
+bench: all $(BENCH_PROGRAMS)	## figures side by side with their yardsticks
+	@tests/bench/run $(OUT)
+
+torture-kill: all $(TORTURE_PROGRAMS)	## kill -9 under load, KILL_ROUNDS=200
+	@tests/torture/run kill $(OUT) $(KILL_ROUNDS)
+
+torture-power: all $(TORTURE_PROGRAMS)	## simulated loss of power, POWER_ROUNDS=500
+	@tests/torture/run power $(OUT) $(POWER_ROUNDS)
+
+# ---- install ----
+
+BINDIR := $(DESTDIR)$(PREFIX)/bin
+SHARE := $(DESTDIR)$(PREFIX)/share
+.PHONY: install uninstall clean distclean help
+install: all	## into PREFIX=/usr/local, below DESTDIR
+	install -d $(BINDIR) $(SHARE)/doc/featurefs/groups $(SHARE)/bash-completion/completions $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(OUT)/featurefs $(OUT)/featurectl $(BINDIR)
+	install -m 644 README.md LICENSE etc/featurefs.conf $(SHARE)/doc/featurefs
+	install -m 644 etc/groups/*.ini $(SHARE)/doc/featurefs/groups
+	install -m 644 etc/featurefs.bash $(SHARE)/bash-completion/completions/featurefs
+	ln -sf featurefs $(SHARE)/bash-completion/completions/featurectl
+	sed 's,/usr/local,$(PREFIX),' etc/featurefs@.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/featurefs@.service
+	for m in $(MAN); do install -D -m 644 $$m $(SHARE)/man/man$${m##*.}/$${m##*/}; done
+
+uninstall:	## takes away what install put there
+	rm -f $(BINDIR)/featurefs $(BINDIR)/featurectl $(DESTDIR)$(PREFIX)/lib/systemd/system/featurefs@.service
+	rm -f $(SHARE)/bash-completion/completions/featurefs $(SHARE)/bash-completion/completions/featurectl
+	rm -rf $(SHARE)/doc/featurefs
+	for m in $(MAN); do rm -f $(SHARE)/man/man$${m##*.}/$${m##*/}; done
+
+clean:	## all that was built, not what was fetched
+	rm -rf $(filter-out $(THIRD),$(wildcard $(BUILD)/*))
+
+distclean:	## the whole build folder
+	rm -rf $(BUILD)
+
+help:	## this list
+	@awk -F '\t*## ' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
