@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# STORE on a small file system of its own that fills up: writers get ENOSPC, readers go on, removing gives room again, and nothing that was
+# acknowledged is lost, not even when the daemon dies while the disk is full.
+# claims: B1 K1
+# limit: 120
+. "$TESTS/lib.sh"
+. "$TESTS/helpers/fsop.sh"
+need mkfs.ext4
+
+truncate -s 48M "$DIR/disk"
+mkfs.ext4 -q -m 0 "$DIR/disk"
+mkdir "$DIR/small"
+mount -o loop "$DIR/disk" "$DIR/small" 2> "$DIR/said" || skip "no loop device: $(cat "$DIR/said")"
+STORE=$DIR/small/store
+case_end_small() {
+	local rc=$?
+
+	trap - EXIT
+	[[ -z $daemon_pid ]] || kill -KILL "$daemon_pid" 2> /dev/null || true
+	umount -l "$MNT" 2> /dev/null || true
+	umount "$DIR/small" 2> /dev/null || umount -l "$DIR/small" || true
+	exit $rc
+}
+trap case_end_small EXIT
+expect_log 'No space|full|space'
+start_daemon -o log.segment_size=1M -o checkpoint.bytes=1M -o checkpoint.interval=200ms
+define g <<'END'
+[feature raw]
+type = bytes
+[feature n]
+type = int64
+END
+mkdir "$MNT/g/first"
+echo 7 > "$MNT/g/first/n"
+head -c 200000 /dev/urandom > "$DIR/piece"
+
+full=
+for i in $(seq 400); do
+	mkdir "$MNT/g/e$i" 2> "$DIR/said" || { full=$i; break; }
+	cp "$DIR/piece" "$MNT/g/e$i/raw" 2> "$DIR/said" || { full=$i; break; }
+done
+[[ -n $full ]] || fail "48 MiB never got full"
+matches "$(cat "$DIR/said")" 'No space left on device'
+same "$((full > 20))" 1 "$full pieces of 200 kB"
+last=$((full - 1))
+same_file "$DIR/piece" "$MNT/g/e$last/raw"
+same "$(cat "$MNT/g/first/n")" 7
+same "$(ls "$MNT/g" | grep -c . | awk -v f="$full" '{ print ($1 >= f) }')" 1
+expect_fail ENOSPC cp "$DIR/piece" "$MNT/g/first/raw"
+grep -qi 'no_space\|No space\|full' "$MNT/g/.errors"
+eventually 5 grep -qiE 'full|no space' "$LOG" "$MNT/g/.errors"
+kill -0 "$daemon_pid"
+ok ENOSPC, and reads go on
+
+for i in $(seq 1 $((last / 2))); do
+	rm -r "$MNT/g/e$i" || fail "removing must work when the disk is full"
+done
+eventually 20 cp "$DIR/piece" "$MNT/g/first/raw"
+same_file "$DIR/piece" "$MNT/g/first/raw"
+ok room again after removing
+
+for i in $(seq 400); do
+	mkdir "$MNT/g/x$i" 2> /dev/null || break
+	cp "$DIR/piece" "$MNT/g/x$i/raw" 2> /dev/null || break
+done
+present=$(cd "$MNT/g" && for f in */raw; do [[ $(stat -c %s "$f") == 200000 ]] && echo "$f"; done)
+recrash
+for f in $present; do
+	same_file "$DIR/piece" "$MNT/g/$f"
+done
+same "$(cat "$MNT/g/first/n")" 7
+rm -r "$MNT"/g/x*
+eventually 20 bash -c 'echo 8 > "$1"' - "$MNT/g/first/n"
+remount
+same "$(cat "$MNT/g/first/n")" 8
+umount "$MNT"
+daemon_ended
+ok over a crash with a full disk
