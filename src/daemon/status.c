@@ -115,7 +115,8 @@ static void render_status(void *arg, struct buf *out)
 	print_recovery(&got.store, out);
 	buf_printf(out, "seq: %" PRIu64 "\ncheckpoint_seq: %" PRIu64 "\ncheckpoints: %" PRIu64 "\ncheckpoint_failures: %" PRIu64 "\n",
 		   got.store.last_seq, got.store.checkpoint_seq, got.store.checkpoints, got.store.checkpoint_failures);
-	buf_printf(out, "map_used_bytes: %" PRIu64 "\nmap_bytes: %" PRIu64 "\n", got.store.map_used_bytes, got.store.map_bytes);
+	buf_printf(out, "map_used_bytes: %" PRIu64 "\nmap_free_bytes: %" PRIu64 "\nmap_bytes: %" PRIu64 "\n", got.store.map_used_bytes,
+		   got.store.map_free_bytes, got.store.map_bytes);
 	buf_printf(out, "disk_free_bytes: %" PRIu64 "\ndisk_bytes: %" PRIu64 "\nlog_segments: %" PRIu64 "\n",
 		   got.store.disk_free_bytes, got.store.disk_bytes, got.store.log_segments);
 	buf_printf(out, "commits: %" PRIu64 "\nrequests: %" PRIu64 "\nrequests_failed: %" PRIu64 "\nrequests_waiting: %" PRIu64 "\n",
@@ -158,6 +159,7 @@ static void print_store_metrics(const struct store_figures *figures, struct buf 
 	metric(out, "checkpoint_seq", "gauge", "Sequence number of the newest checkpoint", figures->checkpoint_seq);
 	metric(out, "checkpoints_total", "counter", "Checkpoints made", figures->checkpoints);
 	metric(out, "checkpoint_failures_total", "counter", "Checkpoints that failed", figures->checkpoint_failures);
+	metric(out, "map_free_bytes", "gauge", "Bytes of free pages inside of the map's file", figures->map_free_bytes);
 	metric(out, "map_used_bytes", "gauge", "Bytes of the map in use", figures->map_used_bytes);
 	metric(out, "map_max_bytes", "gauge", "What the map may grow to", figures->map_bytes);
 	metric(out, "disk_free_bytes", "gauge", "Free bytes of the store's file system", figures->disk_free_bytes);

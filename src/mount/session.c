@@ -94,7 +94,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
 	store_figures(mount->lane->store, &figures);
 	used = figures.map_used_bytes;
-	total = used + figures.disk_free_bytes;
+	total = used + figures.map_free_bytes + figures.disk_free_bytes;
 	if (total > figures.map_bytes)
 		total = figures.map_bytes;
 	st.f_blocks = total / BLOCK;

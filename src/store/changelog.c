@@ -33,7 +33,7 @@
  *
  * Where no record follows, the log ends, and the bytes there are of a write that was cut off: its commit was never acknowledged,
  * for that waits for the sync. Unless a later record says that everything before it was durable: then something that was
- * acknowledged is damaged, and the log is refused (log_reader_is_damage). With sync at every commit all records say so; a relaxed log
+ * acknowledged is damaged, and the log is refused (log_reader.c). With sync at every commit all records say so; a relaxed log
  * still syncs a segment before it begins the next one, so its first record says so.
  *
  * Names change only through rename and a sync of the directory; a segment has its header before it has its name.
@@ -51,26 +51,17 @@
 #include <xxhash.h>
 #include "store/file.h"
 #include "store/le.h"
-
-#define RECORD_MAGIC UINT32_C(0x31524c46)
+#include "store/segment.h"
 
 enum {
-	FLAG_AFTER_SYNC = 1,
 	SEGMENT_HEAD = 40,
-	NAME_MAX_LEN = 32,
 	ZEROS = 1 << 20,		/* bytes zeroed between two syncs: a smooth load for the commits beside it */
-	GLANCE = 4096,			/* bytes of the first read of a record: most records whole */
 };
-
-static void print_name(char out[NAME_MAX_LEN], uint64_t number, const char *kind)
-{
-	snprintf(out, NAME_MAX_LEN, "%016" PRIx64 ".%s", number, kind);
-}
 
 /* The number in a name of that kind; 0 if it is another kind of name. */
 static uint64_t parse_name(const char *name, const char *kind)
 {
-	char again[NAME_MAX_LEN];
+	char again[SEGMENT_NAME_MAX];
 	uint64_t number = 0;
 	const char *p;
 
@@ -82,13 +73,8 @@ static uint64_t parse_name(const char *name, const char *kind)
 		else
 			return 0;
 	}
-	print_name(again, number, kind);
+	segment_name(again, number, kind);
 	return strcmp(name, again) ? 0 : number;
-}
-
-static uint64_t seed_of(uint64_t store_id, uint64_t segment)
-{
-	return store_id ^ (segment * UINT64_C(0x9e3779b97f4a7c15));
 }
 
 /* ---- making segments ---- */
@@ -130,13 +116,13 @@ static int fill_zeros(int fd, uint64_t bytes)
 /* Makes the file of a segment, from a spare one if `spare` names one, and gives it its name once it is durable. */
 static int make_segment(int dir_fd, uint64_t store_id, uint64_t number, uint64_t bytes, uint64_t spare, int *out_fd)
 {
-	char from[NAME_MAX_LEN] = "next.new", to[NAME_MAX_LEN];
+	char from[SEGMENT_NAME_MAX] = "next.new", to[SEGMENT_NAME_MAX];
 	uint8_t head[SEGMENT_HEAD];
 	int fd, rc = 0;
 
-	print_name(to, number, "log");
+	segment_name(to, number, "log");
 	if (spare)
-		print_name(from, spare, "spare");
+		segment_name(from, spare, "spare");
 	fd = openat(dir_fd, from, O_RDWR | O_CLOEXEC | (spare ? 0 : O_CREAT | O_TRUNC), 0660);
 	if (fd < 0)
 		return -errno;
@@ -242,10 +228,10 @@ static int list_segments(struct changelog *log)
 
 static int open_segment(struct changelog *log, uint64_t number, int *out_fd)
 {
-	char name[NAME_MAX_LEN];
+	char name[SEGMENT_NAME_MAX];
 	int fd, rc;
 
-	print_name(name, number, "log");
+	segment_name(name, number, "log");
 	fd = openat(log->dir_fd, name, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -322,9 +308,9 @@ static int read_first_seq(struct changelog *log, uint64_t number, uint64_t *out)
 /* What it leaves behind on a failure is tried again at the next start. */
 static void remove_segment(struct changelog *log, uint64_t number)
 {
-	char name[NAME_MAX_LEN];
+	char name[SEGMENT_NAME_MAX];
 
-	print_name(name, number, "log");
+	segment_name(name, number, "log");
 	unlinkat(log->dir_fd, name, 0);
 }
 
@@ -514,13 +500,13 @@ static void encode_record(struct changelog *log, struct buf *record, uint32_t ch
 {
 	uint8_t *p = (uint8_t *)record->data;
 
-	le_put32(p + 8, RECORD_MAGIC);
+	le_put32(p + 8, SEGMENT_RECORD_MAGIC);
 	le_put32(p + 12, (uint32_t)(record->len - CHANGELOG_HEAD));
 	le_put64(p + 16, log->end.seq);
 	le_put64(p + 24, log->end.chain);
 	le_put32(p + 32, checkpoint);
-	le_put32(p + 36, log->is_synced ? FLAG_AFTER_SYNC : 0);
-	le_put64(p, XXH3_64bits_withSeed(p + 8, record->len - 8, seed_of(log->store_id, log->end.segment)));
+	le_put32(p + 36, log->is_synced ? SEGMENT_AFTER_SYNC : 0);
+	le_put64(p, XXH3_64bits_withSeed(p + 8, record->len - 8, segment_seed(log->store_id, log->end.segment)));
 }
 
 int changelog_append(struct changelog *log, struct buf *record, uint32_t checkpoint)
@@ -557,11 +543,11 @@ int changelog_append(struct changelog *log, struct buf *record, uint32_t checkpo
 
 static int retire(struct changelog *log, const struct log_segment *segment)
 {
-	char name[NAME_MAX_LEN], spare[NAME_MAX_LEN];
+	char name[SEGMENT_NAME_MAX], spare[SEGMENT_NAME_MAX];
 	bool keep;
 
-	print_name(name, segment->number, "log");
-	print_name(spare, segment->number, "spare");
+	segment_name(name, segment->number, "log");
+	segment_name(spare, segment->number, "spare");
 	pthread_mutex_lock(&log->lock);
 	keep = segment->bytes == log->segment_bytes && log->n_spares < CHANGELOG_SPARES;
 	pthread_mutex_unlock(&log->lock);
@@ -630,190 +616,4 @@ void changelog_sizes(struct changelog *log, uint64_t before_segment, uint64_t *o
 	for (size_t i = 0; i < log->n_segments && log->segments[i].number < before_segment; i++)
 		*out_bytes_before += log->segments[i].bytes;
 	pthread_mutex_unlock(&log->lock);
-}
-
-/* ---- reading ---- */
-
-void log_reader_init(struct log_reader *reader, int log_dir_fd, uint64_t store_id, const struct log_position *pos)
-{
-	*reader = (struct log_reader){ .dir_fd = log_dir_fd, .store_id = store_id, .fd = -1, .pos = *pos,
-				       .knows_chain = true };
-}
-
-void log_reader_init_segment(struct log_reader *reader, int log_dir_fd, uint64_t store_id, const struct log_segment *segment)
-{
-	*reader = (struct log_reader){ .dir_fd = log_dir_fd, .store_id = store_id, .fd = -1 };
-	reader->pos = (struct log_position){ .segment = segment->number, .offset = CHANGELOG_FIRST,
-					     .seq = segment->first_seq };
-}
-
-void log_reader_release(struct log_reader *reader)
-{
-	if (reader->fd >= 0)
-		close(reader->fd);
-	reader->fd = -1;
-	buf_release(&reader->record);
-}
-
-static int open_to_read(const struct log_reader *reader, uint64_t number, int *out_fd)
-{
-	char name[NAME_MAX_LEN];
-	int fd;
-
-	print_name(name, number, "log");
-	fd = openat(reader->dir_fd, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	*out_fd = fd;
-	return 0;
-}
-
-/* Reads the record at a place into `out`, whichever it is. -ENOENT if there is no whole record of this segment. */
-static int read_record(int fd, uint64_t seed, uint64_t offset, struct buf *out)
-{
-	size_t len;
-	ssize_t got;
-
-	buf_reset(out);
-	if (!buf_reserve(out, GLANCE))
-		return -ENOMEM;
-	got = file_read_at(fd, out->data, GLANCE, offset);
-	if (got < 0)
-		return (int)got;
-	if (got < CHANGELOG_HEAD || le_get32(out->data + 8) != RECORD_MAGIC)
-		return -ENOENT;
-	len = CHANGELOG_HEAD + (size_t)le_get32(out->data + 12);
-	if (len > (size_t)got) {
-		struct stat st;
-
-		if (fstat(fd, &st) < 0)
-			return -errno;
-		if (len > (uint64_t)st.st_size || offset > (uint64_t)st.st_size - len)
-			return -ENOENT;
-		out->len = (size_t)got;
-		if (!buf_reserve(out, len - (size_t)got))
-			return -ENOMEM;
-		got = file_read_at(fd, out->data + out->len, len - out->len, offset + out->len);
-		if (got < 0)
-			return (int)got;
-		if ((size_t)got < len - out->len)
-			return -ENOENT;
-	}
-	out->len = len;
-	return le_get64(out->data) == XXH3_64bits_withSeed(out->data + 8, len - 8, seed) ? 0 : -ENOENT;
-}
-
-/* Is the record that was read the one that the position asks for? */
-static bool is_next(const struct log_reader *reader)
-{
-	const char *p = reader->record.data;
-
-	if (reader->pos.seq && le_get64(p + 16) != reader->pos.seq)
-		return false;
-	return !reader->knows_chain || le_get64(p + 24) == reader->pos.chain;
-}
-
-static int look(struct log_reader *reader, int fd, uint64_t segment, uint64_t offset)
-{
-	int rc = read_record(fd, seed_of(reader->store_id, segment), offset, &reader->record);
-
-	return rc == 0 && !is_next(reader) ? -ENOENT : rc;
-}
-
-/* At the head of the next segment? */
-static int look_ahead(struct log_reader *reader)
-{
-	int fd = -1, rc = open_to_read(reader, reader->pos.segment + 1, &fd);
-
-	if (rc < 0)
-		return rc;
-	rc = look(reader, fd, reader->pos.segment + 1, CHANGELOG_FIRST);
-	if (rc < 0) {
-		close(fd);
-		return rc;
-	}
-	close(reader->fd);
-	reader->fd = fd;
-	reader->pos.segment++;
-	reader->pos.offset = CHANGELOG_FIRST;
-	return 0;
-}
-
-int log_reader_next(struct log_reader *reader, uint64_t *out_seq, struct slice *out_payload)
-{
-	int rc = 0;
-
-	if (reader->fd < 0)
-		rc = open_to_read(reader, reader->pos.segment, &reader->fd);
-	if (rc == 0)
-		rc = look(reader, reader->fd, reader->pos.segment, reader->pos.offset);
-	if (rc == -ENOENT && reader->fd >= 0 && reader->knows_chain)
-		rc = look_ahead(reader);
-	if (rc < 0)
-		return rc;
-	*out_seq = le_get64(reader->record.data + 16);
-	*out_payload = slice_of(reader->record.data + CHANGELOG_HEAD, reader->record.len - CHANGELOG_HEAD);
-	reader->checkpoint = le_get32(reader->record.data + 32);
-	reader->pos.chain = le_get64(reader->record.data);
-	reader->knows_chain = true;
-	reader->pos.seq = *out_seq + 1;
-	reader->pos.offset += (reader->record.len + 7) & ~(size_t)7;
-	return 0;
-}
-
-/* Does the record that was read prove that the missing one had been durable? */
-static bool proves_loss(const struct log_reader *reader)
-{
-	const char *p = reader->record.data;
-
-	return le_get64(p + 16) > reader->pos.seq && (le_get32(p + 36) & FLAG_AFTER_SYNC);
-}
-
-/* Looks at each place in a segment from `offset` on where a record could begin. Only what has a later seq is worth a hash. */
-static int scan_segment(struct log_reader *reader, int fd, uint64_t number, uint64_t offset)
-{
-	uint64_t seed = seed_of(reader->store_id, number);
-	char *bytes = malloc(ZEROS);
-	ssize_t got;
-	int rc = bytes ? 0 : -ENOMEM;
-
-	while (rc == 0) {
-		got = file_read_at(fd, bytes, ZEROS, offset);
-		if (got < CHANGELOG_HEAD) {
-			rc = got < 0 ? (int)got : 0;
-			break;
-		}
-		for (ssize_t at = 0; at + CHANGELOG_HEAD <= got && rc == 0; at += 8) {
-			if (le_get32(bytes + at + 8) != RECORD_MAGIC || le_get64(bytes + at + 16) <= reader->pos.seq)
-				continue;
-			rc = read_record(fd, seed, offset + (uint64_t)at, &reader->record);
-			if (rc == 0)
-				rc = proves_loss(reader);
-			else if (rc == -ENOENT)
-				rc = 0;
-		}
-		offset += (uint64_t)(got - CHANGELOG_HEAD) / 8 * 8 + 8;
-	}
-	free(bytes);
-	return rc;
-}
-
-int log_reader_is_damage(struct log_reader *reader, uint64_t last_segment)
-{
-	uint64_t offset = reader->pos.offset;
-	int rc = 0;
-
-	for (uint64_t number = reader->pos.segment; number <= last_segment && rc == 0; number++) {
-		int fd = -1;
-
-		rc = open_to_read(reader, number, &fd);
-		if (rc == 0) {
-			rc = scan_segment(reader, fd, number, offset);
-			close(fd);
-		} else if (rc == -ENOENT) {
-			rc = 0;
-		}
-		offset = CHANGELOG_FIRST;
-	}
-	return rc;
 }

@@ -2,7 +2,7 @@
 /*
  * Copies of a store that is in use, and the walk that checks one. A copy is LMDB's own compacting copy of one snapshot, with a fresh log
  * and a checkpoint around it: a store of its own, closed cleanly, that goes on counting commits where the snapshot was. Until all of it is
- * on the disk it is marked as unfinished, as a new store is (recover.c).
+ * on the disk it is marked as unfinished, as a new store is (create.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -140,10 +140,10 @@ int store_copy(struct store *store, const char *path, void (*progress)(void *arg
 	if (!copy)
 		return why_fail(why, ENOMEM, "no memory");
 	copy->is_reader = true;
-	rc = recover_open_directory(copy, true, why);
+	rc = create_directory(copy, true, why);
 	if (rc < 0)
 		goto out;
-	rc = recover_is_empty(copy);
+	rc = create_is_empty(copy);
 	if (rc <= 0) {
 		rc = why_fail(why, rc < 0 ? -rc : ENOTEMPTY, "%s is not empty", path);
 		goto out;
@@ -233,22 +233,16 @@ static int verify_table(struct store *store, MDB_txn *txn, MDB_dbi dbi, size_t *
 /* Pages that are listed as free, and those of the list. */
 static int count_free(MDB_txn *txn, size_t *out_pages)
 {
-	MDB_cursor *cursor;
+	uint64_t pages;
 	MDB_stat stat;
-	MDB_val k, v;
-	size_t n;
-	int rc = mdb_cursor_open(txn, 0, &cursor);
+	int rc = space_free_pages(txn, &pages);
 
+	if (rc < 0)
+		return rc;
+	rc = mdb_stat(txn, 0, &stat);
 	if (rc)
 		return env_errno(rc);
-	while (!(rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT))) {
-		memcpy(&n, v.mv_data, sizeof n);
-		*out_pages += n;
-	}
-	mdb_cursor_close(cursor);
-	if (rc != MDB_NOTFOUND || (rc = mdb_stat(txn, 0, &stat)))
-		return env_errno(rc);
-	*out_pages += stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+	*out_pages += pages + stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
 	return 0;
 }
 

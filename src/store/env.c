@@ -238,13 +238,19 @@ const char *store_path(const struct store *store)
 
 void store_figures(struct store *store, struct store_figures *out)
 {
+	struct store_snap *snap;
 	struct statvfs disk;
 	MDB_envinfo info;
-	uint64_t before;
+	uint64_t before, pages;
 
 	*out = (struct store_figures){ 0 };
+	if (store_snap_begin(store, &snap) == 0) {
+		if (space_free_pages(snap->txn, &pages) == 0)
+			out->map_free_bytes = pages * store->page_bytes;
+		store_snap_end(snap);
+	}
 	if (mdb_env_info(store->env, &info) == 0) {
-		out->map_used_bytes = (info.me_last_pgno + 1) * store->page_bytes;
+		out->map_used_bytes = (info.me_last_pgno + 1) * store->page_bytes - out->map_free_bytes;
 		out->map_bytes = info.me_mapsize;
 	}
 	out->page_bytes = store->page_bytes;

@@ -174,18 +174,35 @@ void checkpoint_unpin(struct store *store);
 bool checkpoint_is_due(struct store *store);
 void checkpoint_wake(struct store *store);
 
-/* recover.c */
+/* state.c */
 enum state { STATE_OPEN = 1, STATE_CLEAN };
+struct state_seen {
+	enum state state;
+	char boot[ENV_BOOT_MAX];
+};
+
+int state_create(int dir_fd, uint64_t store_id);
+/* Opens the file and learns the store's number from it. */
+int state_read(struct store *store, struct state_seen *out, struct why *why);
+/* `boot` "" says that the map must be put back at the next start. */
+int state_write(struct store *store, enum state state, const char *boot);
+int state_read_boot(char out[ENV_BOOT_MAX], struct why *why);
+bool state_is_whole(const struct store *store, const struct state_seen *seen);
+
+/* create.c */
+int create_directory(struct store *store, bool make, struct why *why);
+int create_lock(struct store *store, struct why *why);
+bool create_has_file(struct store *store, const char *name);
+/* 1: empty, as far as a store cares; 0: not; -errno. */
+int create_is_empty(struct store *store);
 /* Making a store in an open directory: begin, put its map there and open it, finish. Until it is finished it counts for nothing. */
 int create_begin(struct store *store);
 int create_finish(struct store *store, uint64_t seq, uint64_t segment_bytes, struct why *why);
-int recover_open_directory(struct store *store, bool make, struct why *why);
-/* 1: empty, as far as a store cares; 0: not; -errno. */
-int recover_is_empty(struct store *store);
-/* `boot` "" says that the map must be put back at the next start. */
-int state_write(struct store *store, enum state state, const char *boot);
+int create_if_new(struct store *store, const struct store_options *options, struct why *why);
 
 /* space.c */
+/* Pages that a transaction's snapshot lists as free, to be used again once nobody sees them any more. */
+int space_free_pages(MDB_txn *txn, uint64_t *out);
 int space_open(struct store *store);
 /* Room for the commit of this batch, on the disk and in the map. -ENOSPC. */
 int space_ensure(struct store_batch *batch);

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening a store: making it, bringing the map back after a crash, and the state that says whether the map is whole.
- *
- * The file `state` holds one of two states and the boot that wrote it:
- *
- *	clean		closed cleanly: the map is on the disk whole and nothing follows it in the log
- *	open BOOT	in use since that boot, or its process crashed
+ * Opening a store: bringing the map back after a crash.
  *
  * The map is whole if the state is clean, or open in this very boot: a crashed process leaves all that it wrote in the page cache, and LMDB
  * keeps a map whole that way. In any other case the machine went down, and data.mdb may be any mix (see checkpoint.c); readers
@@ -25,310 +20,18 @@
  * A crash or a loss of power anywhere in between starts again from the same or a newer checkpoint: in 1 to 4 nothing was changed that the
  * checkpoint needs, and from 5 on it is pinned. The state says "open in this boot" last (8), so that an unfinished recovery is
  * taken up from the checkpoint again, not from a map that lacks commits.
- *
- * A store comes into being between two files: `creating` is made first, `state` last, each synced with its directory; then `creating` goes.
- * Where `creating` is and `state` is not, nothing was ever promised, and what is there is made anew. Where neither is, a store
- * is made only in an empty directory. Nothing else is ever removed.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "store/env.h"
 #include "store/file.h"
 #include "store/le.h"
 
-enum {
-	STATE_LEN = 16 + ENV_BOOT_MAX,
-	REPLAY_OPS = 4096,		/* changes replayed in one transaction */
-};
-
-/* ---- the state ---- */
-
-static void encode_state(uint8_t out[STATE_LEN], uint64_t store_id, enum state state, const char *boot)
-{
-	memset(out, 0, STATE_LEN);
-	le_put32(out, STORE_FORMAT);
-	le_put32(out + 4, state);
-	le_put64(out + 8, store_id);
-	snprintf((char *)out + 16, ENV_BOOT_MAX, "%s", boot);
-}
-
-static int create_state(int dir_fd, uint64_t store_id)
-{
-	uint8_t bytes[STATE_LEN];
-
-	encode_state(bytes, store_id, STATE_CLEAN, "");
-	return slots_create(dir_fd, "state", SLOTS_SMALL, slice_of(bytes, sizeof bytes));
-}
-
-int state_write(struct store *store, enum state state, const char *boot)
-{
-	uint8_t bytes[STATE_LEN];
-
-	encode_state(bytes, store->id, state, boot);
-	return slots_write(&store->state_file, slice_of(bytes, sizeof bytes));
-}
-
-struct state_seen {
-	enum state state;
-	char boot[ENV_BOOT_MAX];
-};
-
-static int read_state(struct store *store, struct state_seen *out, struct why *why)
-{
-	struct buf bytes = { 0 };
-	int rc = slots_open(store->dir_fd, "state", SLOTS_SMALL, !store->is_reader, &store->state_file, &bytes);
-
-	if (rc == -EBADMSG || (rc == 0 && bytes.len < 4))
-		rc = why_fail(why, EBADMSG, "its file state is damaged");
-	else if (rc < 0)
-		rc = why_fail(why, -rc, "its file state can't be read: %s", strerror(-rc));
-	if (rc < 0)
-		goto out;
-	if (le_get32(bytes.data) != STORE_FORMAT) {
-		rc = why_fail(why, EBADMSG, "it has format %u, this program reads format %u", le_get32(bytes.data), STORE_FORMAT);
-		goto out;
-	}
-	if (bytes.len != STATE_LEN) {
-		rc = why_fail(why, EBADMSG, "its file state is damaged");
-		goto out;
-	}
-	out->state = le_get32(bytes.data + 4) == STATE_CLEAN ? STATE_CLEAN : STATE_OPEN;
-	store->id = le_get64(bytes.data + 8);
-	memcpy(out->boot, bytes.data + 16, ENV_BOOT_MAX);
-	out->boot[ENV_BOOT_MAX - 1] = 0;
-out:
-	buf_release(&bytes);
-	return rc;
-}
-
-/* Tests say that it is another boot; nobody else should. */
-static int read_boot(char out[ENV_BOOT_MAX], struct why *why)
-{
-	const char *test = getenv("FEATUREFS_TEST_BOOT_ID");
-	int fd;
-	ssize_t len;
-
-	memset(out, 0, ENV_BOOT_MAX);
-	if (test && *test) {
-		snprintf(out, ENV_BOOT_MAX, "%s", test);
-		return 0;
-	}
-	fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return why_fail(why, errno, "/proc/sys/kernel/random/boot_id: %s", strerror(errno));
-	len = file_read_at(fd, out, ENV_BOOT_MAX - 1, 0);
-	close(fd);
-	if (len <= 0)
-		return why_fail(why, EIO, "/proc/sys/kernel/random/boot_id can't be read");
-	out[strcspn(out, "\n")] = 0;
-	return 0;
-}
-
-static bool is_whole(const struct store *store, const struct state_seen *seen)
-{
-	return seen->state == STATE_CLEAN || (seen->boot[0] && !strcmp(seen->boot, store->boot));
-}
-
-/* ---- directory and lock ---- */
-
-static int sync_parent(const char *path)
-{
-	char *copy = strdup(path);
-	int fd, rc = 0;
-
-	if (!copy)
-		return -ENOMEM;
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0)
-		rc = -errno;
-	if (fd >= 0)
-		close(fd);
-	free(copy);
-	return rc;
-}
-
-int recover_open_directory(struct store *store, bool make, struct why *why)
-{
-	int rc;
-
-	if (make && mkdir(store->path, 0700) == 0) {
-		rc = sync_parent(store->path);
-		if (rc < 0)
-			return why_fail(why, -rc, "%s: its parent directory can't be synced: %s", store->path, strerror(-rc));
-	} else if (make && errno != EEXIST) {
-		return why_fail(why, errno, "%s can't be made: %s", store->path, strerror(errno));
-	}
-	store->dir_fd = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (store->dir_fd < 0)
-		return why_fail(why, errno, "%s can't be opened: %s", store->path, strerror(errno));
-	return 0;
-}
-
-static int take_lock(struct store *store, struct why *why)
-{
-	char text[32] = "";
-	int len;
-
-	store->lock_fd = openat(store->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (store->lock_fd < 0)
-		return why_fail(why, errno, "%s/lock can't be opened: %s", store->path, strerror(errno));
-	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK)
-			return why_fail(why, errno, "%s/lock: %s", store->path, strerror(errno));
-		if (file_read_at(store->lock_fd, text, sizeof text - 1, 0) > 0)
-			text[strcspn(text, "\n")] = 0;
-		return why_fail(why, EBUSY, "%s is in use by process %s", store->path, *text ? text : "(unknown)");
-	}
-	/* Only the error text above reads it, so a disk that is full is no reason to stop. */
-	len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-	if (ftruncate(store->lock_fd, 0) == 0)
-		file_write_at(store->lock_fd, text, (size_t)len, 0);
-	return 0;
-}
-
-static bool has_file(struct store *store, const char *name)
-{
-	return faccessat(store->dir_fd, name, F_OK, 0) == 0;
-}
-
-/* ---- making a store ---- */
-
-/* What a fresh file system or this open put there doesn't count. */
-int recover_is_empty(struct store *store)
-{
-	int fd = openat(store->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), empty = 1;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-
-	if (!dir) {
-		empty = -errno;
-		if (fd >= 0)
-			close(fd);
-		return empty;
-	}
-	while (empty && (entry = readdir(dir)))
-		empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || !strcmp(entry->d_name, "lock") ||
-			!strcmp(entry->d_name, "lost+found");
-	closedir(dir);
-	return empty;
-}
-
-/* Removes what an unfinished creation left. A log of that age has its first segment at the most. */
-static void clear_unfinished(struct store *store)
-{
-	static const char *const names[] = { "data.mdb", "lock.mdb", "checkpoint", "checkpoint.new", "state.new",
-					     "log/next.new", "log/0000000000000001.log" };
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		unlinkat(store->dir_fd, names[i], 0);
-}
-
-static int mark_creating(struct store *store)
-{
-	int fd = openat(store->dir_fd, "creating", O_WRONLY | O_CREAT | O_CLOEXEC, 0600), rc = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) < 0 || fsync(store->dir_fd) < 0)
-		rc = -errno;
-	close(fd);
-	return rc;
-}
-
-static int unmark_creating(struct store *store)
-{
-	if (unlinkat(store->dir_fd, "creating", 0) < 0 && errno != ENOENT)
-		return -errno;
-	return fsync(store->dir_fd) < 0 ? -errno : 0;
-}
-
-int create_begin(struct store *store)
-{
-	int rc = mark_creating(store);
-
-	if (rc < 0)
-		return rc;
-	clear_unfinished(store);
-	do
-		if (getrandom(&store->id, sizeof store->id, 0) != sizeof store->id)
-			return -EIO;
-	while (!store->id);
-	return 0;
-}
-
-/* The map is there with commit `seq`: syncs it and makes the rest. */
-static int make_files(struct store *store, uint64_t seq, uint64_t segment_bytes)
-{
-	struct checkpoint first = { .store_id = store->id, .page_bytes = store->page_bytes, .pos = changelog_origin(seq + 1) };
-	int rc = checkpoint_read_metas(store->data_fd, store->page_bytes, &first.metas, &first.txnid);
-
-	if (rc == 0 && fsync(store->data_fd) < 0)
-		rc = -errno;
-	if (rc == 0)
-		rc = checkpoint_create(store->dir_fd, &first);
-	buf_release(&first.metas);
-	if (rc == 0)
-		rc = changelog_create(store->dir_fd, store->id, segment_bytes);
-	if (rc == 0 && mkdirat(store->dir_fd, "followers", 0770) < 0 && errno != EEXIST)
-		rc = -errno;
-	if (rc == 0 && fsync(store->dir_fd) < 0)
-		rc = -errno;
-	if (rc == 0)
-		rc = create_state(store->dir_fd, store->id);
-	return rc == 0 ? unmark_creating(store) : rc;
-}
-
-int create_finish(struct store *store, uint64_t seq, uint64_t segment_bytes, struct why *why)
-{
-	int rc = make_files(store, seq, segment_bytes);
-
-	return rc < 0 ? why_fail(why, -rc, "%s: a store can't be made there: %s", store->path, strerror(-rc)) : 0;
-}
-
-static int create(struct store *store, const struct store_options *options, struct why *why)
-{
-	int rc = create_begin(store);
-
-	if (rc < 0)
-		return why_fail(why, -rc, "%s: a store can't be made there: %s", store->path, strerror(-rc));
-	rc = env_open(store, options->map_bytes, why);
-	if (rc == 0)
-		rc = create_finish(store, 0, options->segment_bytes, why);
-	env_close(store);
-	return rc;
-}
-
-static int create_if_new(struct store *store, const struct store_options *options, struct why *why)
-{
-	bool has_state = has_file(store, "state"), is_creating = has_file(store, "creating");
-	int rc;
-
-	if (has_state && is_creating) {
-		rc = unmark_creating(store);
-		return rc < 0 ? why_fail(why, -rc, "%s: %s", store->path, strerror(-rc)) : 0;
-	}
-	if (has_state)
-		return 0;
-	if (!is_creating) {
-		if (has_file(store, "data.mdb"))
-			return why_fail(why, EBADMSG, "%s has a map but no file state: it is damaged, or no store", store->path);
-		rc = recover_is_empty(store);
-		if (rc < 0)
-			return why_fail(why, -rc, "%s: %s", store->path, strerror(-rc));
-		if (!rc)
-			return why_fail(why, ENOTEMPTY, "%s is no store and not empty", store->path);
-	}
-	return create(store, options, why);
-}
+enum { REPLAY_OPS = 4096 };	/* changes replayed in one transaction */
 
 /* ---- putting the map back ---- */
 
@@ -573,7 +276,7 @@ static int recover(struct store *store, const struct store_options *options, str
 {
 	struct state_seen seen;
 	bool whole;
-	int rc = read_state(store, &seen, why);
+	int rc = state_read(store, &seen, why);
 
 	if (rc == 0)
 		rc = checkpoint_read(store, true, why);
@@ -581,9 +284,9 @@ static int recover(struct store *store, const struct store_options *options, str
 		return rc;
 	if (store->checkpoint.store_id != store->id)
 		return why_fail(why, EBADMSG, "its files state and checkpoint are of two stores");
-	if (!has_file(store, "data.mdb"))
+	if (!create_has_file(store, "data.mdb"))
 		return why_fail(why, EBADMSG, "its map data.mdb is missing");
-	whole = is_whole(store, &seen);
+	whole = state_is_whole(store, &seen);
 	if (!whole)
 		rc = put_back(store, why);
 	if (rc == 0)
@@ -617,11 +320,11 @@ int store_open(const char *path, const struct store_options *options, struct sto
 	if (!store)
 		return why_fail(why, ENOMEM, "no memory");
 	settle_options(store, options);
-	rc = read_boot(store->boot, why);
+	rc = state_read_boot(store->boot, why);
 	if (rc == 0)
-		rc = recover_open_directory(store, true, why);
+		rc = create_directory(store, true, why);
 	if (rc == 0)
-		rc = take_lock(store, why);
+		rc = create_lock(store, why);
 	if (rc == 0)
 		rc = create_if_new(store, &store->options, why);
 	if (rc == 0)
@@ -658,12 +361,12 @@ int store_open_reader(const char *path, struct store **out, struct why *why)
 	if (!store)
 		return why_fail(why, ENOMEM, "no memory");
 	store->is_reader = true;
-	rc = read_boot(store->boot, why);
+	rc = state_read_boot(store->boot, why);
 	if (rc == 0)
-		rc = recover_open_directory(store, false, why);
+		rc = create_directory(store, false, why);
 	if (rc == 0)
-		rc = read_state(store, &seen, why);
-	if (rc == 0 && !is_whole(store, &seen))
+		rc = state_read(store, &seen, why);
+	if (rc == 0 && !state_is_whole(store, &seen))
 		rc = why_fail(why, EAGAIN, "its map awaits recovery: start the daemon on it once");
 	if (rc == 0)
 		rc = env_open(store, 0, why);

@@ -162,32 +162,39 @@ static int find_end(struct store_batch *batch, uint64_t free_pages, uint64_t *ou
 	return rc;
 }
 
-/* Pages in the list of free ones, those included that a snapshot or the pin still holds. */
-static int count_free(struct store *store, uint64_t *out)
+int space_free_pages(MDB_txn *txn, uint64_t *out)
 {
 	MDB_cursor *cursor;
 	MDB_val key, value;
 	uint64_t total = 0;
+	int rc = mdb_cursor_open(txn, 0, &cursor);
+
+	if (rc)
+		return env_errno(rc);
+	while (!(rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT))) {
+		size_t n = 0;
+
+		memcpy(&n, value.mv_data, sizeof n);
+		total += n;
+	}
+	mdb_cursor_close(cursor);
+	if (rc != MDB_NOTFOUND)
+		return env_errno(rc);
+	*out = total;
+	return 0;
+}
+
+/* Pages in the list of free ones, those included that a snapshot or the pin still holds. */
+static int count_free(struct store *store, uint64_t *out)
+{
 	int rc = store->count_txn ? mdb_txn_renew(store->count_txn)
 				  : mdb_txn_begin(store->env, NULL, MDB_RDONLY, &store->count_txn);
 
 	if (rc)
 		return env_errno(rc);
-	rc = mdb_cursor_open(store->count_txn, 0, &cursor);
-	if (!rc) {
-		while (!(rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT))) {
-			size_t n = 0;
-
-			memcpy(&n, value.mv_data, sizeof n);
-			total += n;
-		}
-		mdb_cursor_close(cursor);
-	}
+	rc = space_free_pages(store->count_txn, out);
 	mdb_txn_reset(store->count_txn);
-	if (rc != MDB_NOTFOUND)
-		return env_errno(rc);
-	*out = total;
-	return 0;
+	return rc;
 }
 
 /* Pages of the map after this commit, exactly. */

@@ -67,7 +67,9 @@ int store_close(struct store *store);
 int store_open_reader(const char *path, struct store **out, struct why *why);
 
 struct store_figures {
-	uint64_t map_used_bytes, map_bytes, page_bytes;
+	uint64_t map_used_bytes;		/* without the free pages inside of the file */
+	uint64_t map_free_bytes;		/* those */
+	uint64_t map_bytes, page_bytes;
 	uint64_t disk_free_bytes, disk_bytes;
 	uint64_t last_seq;		/* of the newest commit */
 	uint64_t checkpoint_seq;	/* of the newest checkpoint */
