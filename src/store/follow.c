@@ -167,8 +167,14 @@ static int load(struct store *store, int folder, const char *name)
 
 	if (rc == 0 && (bytes.len != PLACE_LEN || le_get64(bytes.data + 8) != store->id))
 		rc = -EBADMSG;
-	if (rc == 0) {
+	if (rc == 0)
 		follower->acked = le_get64(bytes.data);
+	/* A relaxed log that lost its end in a loss of power counts on from before: what follows is not what this one saw. */
+	if (rc == 0 && follower->acked > atomic_load(&store->last_seq)) {
+		env_notice(store, true, "follower %s is ahead of the log, which lost its end; it must begin anew", name);
+		rc = remove_file(store, name);
+		free_follower(follower);
+	} else if (rc == 0) {
 		link_in(store, follower);
 	} else {
 		free_follower(follower);

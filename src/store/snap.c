@@ -101,6 +101,11 @@ uint64_t store_snap_version(const struct store_snap *snap)
 	return mdb_txn_id(snap->txn);
 }
 
+int store_snap_seq(struct store_snap *snap, uint64_t *out)
+{
+	return env_read_seq(snap->store, snap->txn, out);
+}
+
 static int get(MDB_txn *txn, MDB_dbi dbi, struct slice key, struct slice *out)
 {
 	MDB_val k = env_val(key), v;

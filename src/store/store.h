@@ -4,6 +4,7 @@
  *
  *	data.mdb, lock.mdb	the map, LMDB as everybody knows it
  *	log/			segments of the change log
+ *	followers/		how far each follower of the log is
  *	checkpoint		saved meta pages of the map and the log position they belong to
  *	state			whether the map is whole, for readers in other processes (see store_open_reader)
  *	lock			flock of the one process that writes
@@ -32,7 +33,7 @@ enum { STORE_FORMAT = 1 };	/* of everything in the directory; another number is 
 
 /* Tables of plain keys and values beside the rows. Keys are 1 to 511 bytes. */
 enum store_table {
-	STORE_META,		/* names to small values: clocks and counters of the store */
+	STORE_META,		/* names to small values: clocks and counters. Names in "store." are this room's own: -EINVAL */
 	STORE_CATALOG,		/* group id (be32) to its definition */
 	STORE_XATTR,		/* group id (be32), attribute name: the team's own attributes */
 	STORE_STATS,		/* group id (be32) to counters */
@@ -57,13 +58,15 @@ struct store_options {
 
 /* Creates the directory (0700) and the store on first use, else recovers: after a crash of the process, replays the log behind the
  * map; after a loss of power, puts the map back to the checkpoint first. Starts the checkpoint thread. -EBUSY if another process
- * has it open for writing (the reason names its pid), -EBADMSG if it is damaged or of another format, or an errno of the system. */
+ * has it open for writing (the reason names its pid), -EBADMSG if it is damaged or of another format, -ENOTEMPTY if there is something
+ * else in the directory, -ENOSPC if a commit can't be replayed for lack of room, or an errno of the system. Not before a fork: LMDB
+ * knows its process. */
 int store_open(const char *path, const struct store_options *options, struct store **out, struct why *why);
 /* Takes a last checkpoint, marks the map as closed cleanly, frees. No batch or snapshot may be open. 0, or a negative errno if the
  * last checkpoint failed (nothing is lost: the log has it). */
 int store_close(struct store *store);
 /* Opens the map for reading in another process than the daemon's (or without one). -EAGAIN with a reason if the map awaits
- * recovery: neither recovered in this boot nor closed cleanly. Only snapshots and store_copy work on it. */
+ * recovery: neither recovered in this boot nor closed cleanly. Only snapshots, store_copy, store_verify and store_figures work on it. */
 int store_open_reader(const char *path, struct store **out, struct why *why);
 
 struct store_figures {
@@ -85,11 +88,14 @@ const char *store_path(const struct store *store);
 /* ---- reading ---- */
 
 /* A snapshot: all that was committed when it began and nothing later. Reuses a reader slot and memory of an earlier one. Hold
- * it briefly: pages that it can see are not reused. -ENOMEM, -EMFILE (too many at once: 1,000), -EIO. */
+ * it briefly: pages that it can see are not reused. -ENOMEM, -EMFILE (too many at once: 1,000), -EIO; in a reader -EAGAIN: the map has
+ * outgrown what is mapped, and other snapshots keep it from being mapped anew. */
 int store_snap_begin(struct store *store, struct store_snap **out);
 void store_snap_end(struct store_snap *snap);		/* NULL is fine */
 /* Counts up with every commit; equal numbers see the same. */
 uint64_t store_snap_version(const struct store_snap *snap);
+/* The newest commit that it sees: who seeds itself from it follows the log from the one behind. -EBADMSG. */
+int store_snap_seq(struct store_snap *snap, uint64_t *out);
 
 /* Values are borrowed from the map until the snapshot ends. -ENOENT. */
 int store_get(struct store_snap *snap, enum store_table table, struct slice key, struct slice *out);
@@ -123,7 +129,8 @@ int store_batch_row(struct store_batch *batch, uint32_t rows, struct slice entit
 int store_batch_late(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice record);
 int store_batch_note(struct store_batch *batch, struct slice note);
 
-/* A savepoint (one at a time): rollback undoes what came since, release keeps it. Single changes need none. */
+/* A savepoint (one at a time): rollback undoes what came since, release keeps it. Single changes need none. A savepoint costs nothing; a
+ * rollback does again what the batch had before it. */
 int store_batch_save(struct store_batch *batch);
 void store_batch_rollback(struct store_batch *batch);
 int store_batch_release(struct store_batch *batch);
@@ -134,7 +141,7 @@ size_t store_batch_bytes(const struct store_batch *batch);
 
 /* The first half of a commit: makes sure the disk has room for the map's new pages, then appends the record to the log and syncs
  * it. On 0 the change is decided and will survive anything; `out_seq` numbers it. -ENOSPC: nothing was promised, abort it (a
- * retry may succeed: see store_make_room). -EIO: the log failed; its outcome is unknown, the store takes no more batches. */
+ * retry may succeed: see store_make_room). -ENOMEM, -EMFILE: the same. -EIO: the log failed; its outcome is unknown, the store takes no more batches. */
 int store_batch_log(struct store_batch *batch, uint64_t *out_seq);
 /* The second half: makes the change visible. Ends the batch whatever it returns. A failure behind a synced log is -EIO, and the store
  * takes no more batches until it was opened again. */
@@ -161,7 +168,7 @@ struct store_change {
 /* Takes the next change off the front of a record's payload. 0, -ENOENT at the end, -EBADMSG. */
 int store_change_next(struct slice *payload, struct store_change *out);
 
-/* A follower reads committed records from `from_seq` on (0: the oldest there is), at its own pace; the log behind its position is
+/* A follower reads committed records from `from_seq` on (0: behind what it acknowledged last; one that is new, the oldest there is), at its own pace; the log behind its position is
  * kept for it, across restarts, until it is released or dropped for falling behind by more than log_bytes. One thread at a time
  * for each. -ESTALE: the log no longer holds `from_seq`, seed from a snapshot; -EEXIST: the name is in use. */
 int store_follow(struct store *store, const char *name, uint64_t from_seq, struct store_follower **out, struct why *why);
