@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One write transaction, and the log record of the same changes. Every change is applied to the map and then appended to the record; replay
- * applies the record's changes through the same functions. So what the log says is what the map has.
+ * One write transaction, and the log record of the same changes. Every change is applied to the map and then appended
+ * to the record; replay applies the record's changes through the same functions. So what the log says is what the map
+ * has.
  *
  * The payload of a record is its changes one after another; lengths and numbers are little-endian u32:
  *
@@ -13,9 +14,9 @@
  *
  *	put "k" = "v" into the sources (table 5):	03 05 01000000 6b 01000000 76
  *
- * A savepoint is a mark in the record, and costs nothing. Rolling back is rare (something ran out): it drops the transaction and applies
- * the record up to the mark again, which is the road that replay goes anyway; nested transactions of LMDB would copy every
- * page for every savepoint.
+ * A savepoint is a mark in the record, and costs nothing. Rolling back is rare (something ran out): it drops the
+ * transaction and applies the record up to the mark again, which is the road that replay goes anyway; nested
+ * transactions of LMDB would copy every page for every savepoint.
  *
  * A steady stream of commits allocates nothing here: record and row keep their memory.
  */
@@ -85,7 +86,8 @@ int store_change_next(struct slice *payload, struct store_change *out)
 	switch (kind) {
 	case STORE_CHANGE_ROW:
 	case STORE_CHANGE_LATE:
-		is_whole = take_u32(&in, &change.rows) && take_bytes(&in, &change.key) && take_bytes(&in, &change.value) &&
+		is_whole = take_u32(&in, &change.rows) && take_bytes(&in, &change.key) &&
+			take_bytes(&in, &change.value) &&
 			   change.key.len && change.key.len <= KEY_ENTITY_MAX;
 		break;
 	case STORE_CHANGE_PUT:
@@ -274,8 +276,8 @@ int store_batch_begin(struct store *store, struct store_batch **out)
 	return 0;
 }
 
-/* One more change: into the record first, then, from there, into the map. So nothing can fail behind the map's change, and a value that
- * was borrowed from the map may be given. */
+/* One more change: into the record first, then, from there, into the map. So nothing can fail behind the map's change,
+ * and a value that was borrowed from the map may be given. */
 static int change_map(struct store_batch *batch, const struct store_change *change)
 {
 	size_t before = batch->record.len;
@@ -302,7 +304,8 @@ static int change_map(struct store_batch *batch, const struct store_change *chan
 	batch->touched = true;
 	rc = apply(batch, &copy);
 	if (rc < 0) {
-		/* LMDB's transaction may be spoiled; what is refused before LMDB begins to change has changed nothing. */
+		/* LMDB's transaction may be spoiled; what is refused before LMDB begins to change has changed
+		 * nothing. */
 		if (rc != -ENOENT && rc != -EINVAL && rc != -EFBIG && rc != -EBADMSG)
 			batch->broken = rc;
 		goto fail;

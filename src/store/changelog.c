@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The change log makes a commit durable with one write and one fdatasync, and is what recovery and followers read. It consists of segments,
- * files in STORE/log that are written to their full size before their first use, so that a commit's sync has no metadata to write.
+ * The change log makes a commit durable with one write and one fdatasync, and is what recovery and followers read. It
+ * consists of segments, files in STORE/log that are written to their full size before their first use, so that a
+ * commit's sync has no metadata to write.
  *
  *	log/0000000000000007.log	segment 7 (hexadecimal, counting from 1 and never again the same)
  *	log/0000000000000005.spare	a segment that is done with, kept to become the next one
@@ -23,18 +24,18 @@
  *	36	4	flags: 1: every record before was durable when this was written
  *	40	...	payload, then zeros up to a multiple of 8
  *
- * A record that does not fit goes to the next segment, which grows if it alone is larger than a segment. No mark ends a segment or the log:
- * a record follows another if it is whole, has the next seq and knows the hash of the one before. It stands right behind it or at
- * the head of the next segment.
+ * A record that does not fit goes to the next segment, which grows if it alone is larger than a segment. No mark ends a
+ * segment or the log: a record follows another if it is whole, has the next seq and knows the hash of the one before.
+ * It stands right behind it or at the head of the next segment.
  *
- * What can't happen, then. A stale record of the file's earlier life can't be taken for one: its hash is seeded with another
- * segment. Nor can one that was behind a cut tail, even if its seq fits and new records end where it begins: it knows the hash of
- * a record that is gone.
+ * What can't happen, then. A stale record of the file's earlier life can't be taken for one: its hash is seeded with
+ * another segment. Nor can one that was behind a cut tail, even if its seq fits and new records end where it begins: it
+ * knows the hash of a record that is gone.
  *
- * Where no record follows, the log ends, and the bytes there are of a write that was cut off: its commit was never acknowledged,
- * for that waits for the sync. Unless a later record says that everything before it was durable: then something that was
- * acknowledged is damaged, and the log is refused (log_reader.c). With sync at every commit all records say so; a relaxed log
- * still syncs a segment before it begins the next one, so its first record says so.
+ * Where no record follows, the log ends, and the bytes there are of a write that was cut off: its commit was never
+ * acknowledged, for that waits for the sync. Unless a later record says that everything before it was durable: then
+ * something that was acknowledged is damaged, and the log is refused (log_reader.c). With sync at every commit all
+ * records say so; a relaxed log still syncs a segment before it begins the next one, so its first record says so.
  *
  * Names change only through rename and a sync of the directory; a segment has its header before it has its name.
  */
@@ -254,7 +255,8 @@ int changelog_open(struct changelog *log, int store_dir_fd, uint64_t store_id, u
 	pthread_cond_init(&log->prepared, NULL);
 	log->dir_fd = openat(store_dir_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (log->dir_fd < 0) {
-		rc = why_fail(why, errno == ENOENT ? EBADMSG : errno, "its folder log/ can't be opened: %s", strerror(errno));
+		rc = why_fail(why, errno == ENOENT ? EBADMSG : errno, "its folder log/ can't be opened: %s",
+			      strerror(errno));
 		goto fail;
 	}
 	rc = list_segments(log);
@@ -314,8 +316,8 @@ static void remove_segment(struct changelog *log, uint64_t number)
 	unlinkat(log->dir_fd, name, 0);
 }
 
-/* Keeps the segments that end with the last one of the log and have no gap. What is before a gap was let go of once, and what is behind the
- * end was made ahead, or is the rest of a tail that was cut. */
+/* Keeps the segments that end with the last one of the log and have no gap. What is before a gap was let go of once,
+ * and what is behind the end was made ahead, or is the rest of a tail that was cut. */
 static int settle_segments(struct changelog *log, uint64_t last)
 {
 	size_t kept = 0;
@@ -328,7 +330,8 @@ static int settle_segments(struct changelog *log, uint64_t last)
 			rc = read_first_seq(log, segment.number, &segment.first_seq);
 			if (segment.first_seq >= log->end.seq)
 				segment.first_seq = 0;
-			if (kept && (log->segments[kept - 1].number + 1 != segment.number || !log->segments[kept - 1].first_seq))
+			if (kept && (log->segments[kept - 1].number + 1 != segment.number ||
+				     !log->segments[kept - 1].first_seq))
 				for (; kept; kept--)
 					remove_segment(log, log->segments[kept - 1].number);
 			log->segments[kept++] = segment;
@@ -343,8 +346,8 @@ static int settle_segments(struct changelog *log, uint64_t last)
 	return rc == 0 && fsync(log->dir_fd) < 0 ? -errno : rc;
 }
 
-/* Writes the last record once more before syncing. If an earlier sync of it failed, the kernel may hold its pages as clean though they
- * never reached the disk; written again they are dirty again. */
+/* Writes the last record once more before syncing. If an earlier sync of it failed, the kernel may hold its pages as
+ * clean though they never reached the disk; written again they are dirty again. */
 static int sync_tail(struct changelog *log, const struct log_position *start, const struct log_position *last)
 {
 	struct log_reader reader;

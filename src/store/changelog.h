@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The change log: numbered segments of numbered records. The format, and why a tail may be cut, stand at the head of changelog.c. */
+/* The change log: numbered segments of numbered records. The format, and why a tail may be cut, stand at the head of
+ * changelog.c. */
 #ifndef STORE_CHANGELOG_H
 #define STORE_CHANGELOG_H
 
@@ -64,14 +65,15 @@ struct log_position changelog_origin(uint64_t seq);
 /* Lists the segments. -EBADMSG if the one of `start` is not there or a header is damaged. Nothing is written yet. */
 int changelog_open(struct changelog *log, int store_dir_fd, uint64_t store_id, uint64_t segment_bytes, bool relaxed,
 		   const struct log_position *start, struct why *why);
-/* Begins to append at `end`, where a reader that came from `start` ended. Makes durable what lies between; removes what is no part
- * of the log. `last` is where the last record begins (offset 0: there was none). */
+/* Begins to append at `end`, where a reader that came from `start` ended. Makes durable what lies between; removes what
+ * is no part of the log. `last` is where the last record begins (offset 0: there was none). */
 int changelog_start(struct changelog *log, const struct log_position *start, const struct log_position *end,
 		    const struct log_position *last);
 void changelog_close(struct changelog *log);
 
-/* Fills the header in (the record's first CHANGELOG_HEAD bytes), writes, syncs unless relaxed. `checkpoint` is the number of the newest
- * checkpoint that is durable. -ENOSPC, -ENOMEM, -EMFILE: nothing was written, the next record may go to the same place. Else -EIO. */
+/* Fills the header in (the record's first CHANGELOG_HEAD bytes), writes, syncs unless relaxed. `checkpoint` is the
+ * number of the newest checkpoint that is durable. -ENOSPC, -ENOMEM, -EMFILE: nothing was written, the next record may
+ * go to the same place. Else -EIO. */
 int changelog_append(struct changelog *log, struct buf *record, uint32_t checkpoint);
 /* Makes the next segment ahead, so that no commit waits for it. For the background thread. */
 int changelog_prepare(struct changelog *log);
@@ -81,7 +83,8 @@ bool changelog_wants_next(struct changelog *log);
 int changelog_trim(struct changelog *log, uint64_t keep);
 /* The segment that holds `seq` or would; false if the log no longer has it. `seq` 0: the oldest there is. */
 bool changelog_locate(struct changelog *log, uint64_t seq, struct log_segment *out);
-void changelog_sizes(struct changelog *log, uint64_t before_segment, uint64_t *out_segments, uint64_t *out_bytes_before);
+void changelog_sizes(struct changelog *log, uint64_t before_segment, uint64_t *out_segments,
+		     uint64_t *out_bytes_before);
 
 /* Reads records in order. One thread at a time. */
 struct log_reader {
@@ -96,11 +99,12 @@ struct log_reader {
 
 void log_reader_init(struct log_reader *reader, int log_dir_fd, uint64_t store_id, const struct log_position *pos);
 /* Begins at the head of a segment, whatever record was before it. */
-void log_reader_init_segment(struct log_reader *reader, int log_dir_fd, uint64_t store_id, const struct log_segment *segment);
+void log_reader_init_segment(struct log_reader *reader, int log_dir_fd, uint64_t store_id,
+			     const struct log_segment *segment);
 /* 0 with a payload that lives until the next call; -ENOENT if no whole record follows; -errno. */
 int log_reader_next(struct log_reader *reader, uint64_t *out_seq, struct slice *out_payload);
-/* Where no whole record follows: is there, further on up to `last_segment`, one that was written when the missing one was durable? Then the log is damaged
- * (1), else what is missing was never promised (0). -errno. */
+/* Where no whole record follows: is there, further on up to `last_segment`, one that was written when the missing one
+ * was durable? Then the log is damaged (1), else what is missing was never promised (0). -errno. */
 int log_reader_is_damage(struct log_reader *reader, uint64_t last_segment);
 void log_reader_release(struct log_reader *reader);
 

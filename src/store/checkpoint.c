@@ -2,33 +2,37 @@
 /*
  * The pinned checkpoint: what makes a map that is never synced at a commit safe against a loss of power.
  *
- * The map's pages reach the disk in any order and at any time, the two meta pages too. So after a loss of power data.mdb can be a mix of
- * many transactions. A checkpoint is one snapshot C of which we know that it is on the disk whole, and stays:
+ * The map's pages reach the disk in any order and at any time, the two meta pages too. So after a loss of power
+ * data.mdb can be a mix of many transactions. A checkpoint is one snapshot C of which we know that it is on the disk
+ * whole, and stays:
  *
- *	1. Begin a read transaction on C, the pin, and keep it open. Read the two meta pages; the newer one is C's. Take the log's position
- *	   behind C. All three at one moment, in which no commit changes the meta pages (commit_lock).
+ *	1. Begin a read transaction on C, the pin, and keep it open. Read the two meta pages; the newer one is C's.
+ *	   Take the log's position behind C. All three at one moment, in which no commit changes the meta pages
+ *	   (commit_lock).
  *	2. fdatasync data.mdb. Now every page of C is on the disk.
- *	3. Write meta pages and position to the file `checkpoint` (slots.c), synced. From here on C is what a recovery restores.
+ *	3. Write meta pages and position to the file `checkpoint` (slots.c), synced. From here on C is what a
+ *	   recovery restores.
  *	4. End the pin of the checkpoint before. Let go of the log before C.
  *
- * After a loss of power the saved meta pages are written over the map's (recover.c), and the map is C: its pages were on the disk after 2,
- * and were not written since. For LMDB writes to no page that the newest snapshot or an open read transaction sees: a page freed by
- * transaction T is used again only when every open snapshot is newer than T, and a page that C sees can only be freed after C. The
- * argument holds for every snapshot from C on, so a pin protects newer checkpoints as well; that is why 4 comes last, and why
- * a failure anywhere before it just keeps the older pin. While step 3 runs, either checkpoint may be the one that is found later: both
- * are pinned. What LMDB wrote beyond C's pages is garbage to C, and free.
+ * After a loss of power the saved meta pages are written over the map's (recover.c), and the map is C: its pages were
+ * on the disk after 2, and were not written since. For LMDB writes to no page that the newest snapshot or an open read
+ * transaction sees: a page freed by transaction T is used again only when every open snapshot is newer than T, and a
+ * page that C sees can only be freed after C. The argument holds for every snapshot from C on, so a pin protects newer
+ * checkpoints as well; that is why 4 comes last, and why a failure anywhere before it just keeps the older pin. While
+ * step 3 runs, either checkpoint may be the one that is found later: both are pinned. What LMDB wrote beyond C's pages
+ * is garbage to C, and free.
  *
- * The pin ends with its process. So a start pins the current snapshot before its first write transaction, and unless that is the very
- * snapshot of the file `checkpoint`, makes a checkpoint of it (still before): until that one is durable, nothing is written, so the
- * older one stays good without a pin.
+ * The pin ends with its process. So a start pins the current snapshot before its first write transaction, and unless
+ * that is the very snapshot of the file `checkpoint`, makes a checkpoint of it (still before): until that one is
+ * durable, nothing is written, so the older one stays good without a pin.
  *
- * An fdatasync of data.mdb that fails has told the truth once: the kernel may then hold lost pages as clean, and a second one
- * would succeed. So after such a failure there are no more writes and no more checkpoints in this process, and the state says that the next
- * start must put the map back to the last good checkpoint even in the same boot. A failure to write the file `checkpoint` is only
- * tried again later.
+ * An fdatasync of data.mdb that fails has told the truth once: the kernel may then hold lost pages as clean, and a
+ * second one would succeed. So after such a failure there are no more writes and no more checkpoints in this process,
+ * and the state says that the next start must put the map back to the last good checkpoint even in the same boot. A
+ * failure to write the file `checkpoint` is only tried again later.
  *
- * Step 2 is spread: ranges of the file are written back one after another before the fdatasync, so that a commit's log write finds short
- * queues at the disk.
+ * Step 2 is spread: ranges of the file are written back one after another before the fdatasync, so that a commit's log
+ * write finds short queues at the disk.
  *
  * The file's content, little-endian:
  *	0	4	STORE_FORMAT
@@ -54,7 +58,7 @@ enum {
 	HEAD = 56,
 	SLOT_BYTES = 4096 + 2 * ENV_PAGE_MAX,
 	STEP = 4 << 20,			/* bytes of the file written back at a time */
-	GROWTH = 64 << 20,		/* bytes of map that may be added before a checkpoint is due: what it then has to write */
+	GROWTH = 64 << 20,		/* bytes that the map may grow by before a checkpoint is due */
 	READERS_CHECK_S = 5,
 	/* LMDB's meta page: its header, then magic, version, address, size, two tables, last page, transaction. */
 	META_MAGIC_AT = 16, META_VERSION_AT = 20, META_PAGE_BYTES_AT = 40, META_TXNID_AT = 144, META_LEN = 152,
@@ -132,10 +136,12 @@ int checkpoint_decode(struct slice bytes, struct checkpoint *out, struct why *wh
 	if (bytes.len < HEAD)
 		return why_fail(why, EBADMSG, "its checkpoint is damaged");
 	if (le_get32(p) != STORE_FORMAT)
-		return why_fail(why, EBADMSG, "it has format %u, this program reads format %u", le_get32(p), STORE_FORMAT);
+		return why_fail(why, EBADMSG, "it has format %u, this program reads format %u", le_get32(p),
+				STORE_FORMAT);
 	out->page_bytes = le_get32(p + 4);
 	out->store_id = le_get64(p + 8);
-	out->pos = (struct log_position){ .segment = le_get64(p + 16), .offset = le_get64(p + 24), .seq = le_get64(p + 32),
+	out->pos = (struct log_position){ .segment = le_get64(p + 16), .offset = le_get64(p + 24),
+					  .seq = le_get64(p + 32),
 					  .chain = le_get64(p + 40) };
 	out->txnid = le_get64(p + 48);
 	if (!is_page_size(out->page_bytes) || bytes.len != HEAD + 2 * out->page_bytes || out->pos.seq == 0 ||
@@ -330,7 +336,8 @@ static void report(struct store *store, int rc)
 	if (rc < 0) {
 		atomic_fetch_add(&store->checkpoint_failures, 1);
 		if (!store->was_failing)
-			env_notice(store, true, "no checkpoint of the map can be made: %s; the change log grows until one can",
+			env_notice(store, true,
+				   "no checkpoint of the map can be made: %s; the change log grows until one can",
 				   strerror(-rc));
 	} else if (store->was_failing) {
 		env_notice(store, false, "checkpoints of the map are made again");
@@ -350,7 +357,8 @@ int checkpoint_take(struct store *store)
 
 /* ---- room ---- */
 
-/* An empty commit of the map. LMDB takes a freed page again only from the second transaction behind the one that freed it. */
+/* An empty commit of the map. LMDB takes a freed page again only from the second transaction behind the one that freed
+ * it. */
 static int commit_nothing(struct store *store)
 {
 	struct store_batch batch = { .store = store };
@@ -370,8 +378,8 @@ static int commit_nothing(struct store *store)
 	return batch_commit_map(&batch, &position);
 }
 
-/* The first checkpoint frees what was freed before the pinned transaction, so that the empty commit finds pages; the second what that
- * transaction itself freed. */
+/* The first checkpoint frees what was freed before the pinned transaction, so that the empty commit finds pages; the
+ * second what that transaction itself freed. */
 int checkpoint_make_room(struct store *store)
 {
 	int rc = checkpoint_take(store);
@@ -475,13 +483,14 @@ static void clear_dead_readers(struct store *store)
 	mdb_reader_check(store->env, &dead);
 }
 
-/* Much log, or much map: while the pin holds, every page that is changed is a new one at the end of the file, and that is some hundred
- * times what a small change writes into the log. */
+/* Much log, or much map: while the pin holds, every page that is changed is a new one at the end of the file, and that
+ * is some hundred times what a small change writes into the log. */
 bool checkpoint_is_due(struct store *store)
 {
 	uint64_t log = atomic_load_explicit(&store->log.bytes_written, memory_order_relaxed);
 
-	return log - atomic_load_explicit(&store->checkpoint_bytes, memory_order_relaxed) >= store->options.checkpoint_bytes ||
+	return log - atomic_load_explicit(&store->checkpoint_bytes,
+					  memory_order_relaxed) >= store->options.checkpoint_bytes ||
 	       space_used_pages(store, NULL) >= atomic_load_explicit(&store->checkpoint_pages, memory_order_relaxed) +
 	       GROWTH / store->page_bytes;
 }

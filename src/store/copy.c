@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies of a store that is in use, and the walk that checks one. A copy is LMDB's own compacting copy of one snapshot, with a fresh log
- * and a checkpoint around it: a store of its own, closed cleanly, that goes on counting commits where the snapshot was. Until all of it is
- * on the disk it is marked as unfinished, as a new store is (create.c).
+ * Copies of a store that is in use, and the walk that checks one. A copy is LMDB's own compacting copy of one snapshot,
+ * with a fresh log and a checkpoint around it: a store of its own, closed cleanly, that goes on counting commits where
+ * the snapshot was. Until all of it is on the disk it is marked as unfinished, as a new store is (create.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +48,8 @@ static void *copy_map(void *arg)
 	return NULL;
 }
 
-static void watch(struct job *job, uint64_t total, void (*progress)(void *arg, uint64_t done, uint64_t total), void *arg)
+static void watch(struct job *job, uint64_t total, void (*progress)(void *arg, uint64_t done, uint64_t total),
+		  void *arg)
 {
 	struct timespec until;
 	struct stat st;
@@ -100,8 +101,8 @@ static int run_copy(struct store *store, int fd, void (*progress)(void *arg, uin
 	return rc;
 }
 
-static int write_map(struct store *store, struct store *copy, void (*progress)(void *arg, uint64_t done, uint64_t total),
-		     void *arg)
+static int write_map(struct store *store, struct store *copy,
+		     void (*progress)(void *arg, uint64_t done, uint64_t total), void *arg)
 {
 	int fd = openat(copy->dir_fd, "data.mdb", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660), rc;
 
@@ -130,8 +131,8 @@ static int finish(struct store *copy, uint64_t segment_bytes, struct why *why)
 	return create_finish(copy, seq, segment_bytes, why);
 }
 
-int store_copy(struct store *store, const char *path, void (*progress)(void *arg, uint64_t done, uint64_t total), void *arg,
-	       struct why *why)
+int store_copy(struct store *store, const char *path, void (*progress)(void *arg, uint64_t done, uint64_t total),
+	       void *arg, struct why *why)
 {
 	uint64_t segment_bytes = store->is_reader ? COPY_SEGMENT_BYTES : store->options.segment_bytes;
 	struct store *copy = env_new(path);
@@ -246,8 +247,8 @@ static int count_free(MDB_txn *txn, size_t *out_pages)
 	return 0;
 }
 
-/* Every page is a meta page, of a table, or free: one that is two of these or none is the mark of a bad recovery. Only said of the newest
- * snapshot, for LMDB tells the number of pages of no other. */
+/* Every page is a meta page, of a table, or free: one that is two of these or none is the mark of a bad recovery. Only
+ * said of the newest snapshot, for LMDB tells the number of pages of no other. */
 static int verify_pages(struct store *store, MDB_txn *txn, size_t pages, struct finds *finds)
 {
 	MDB_envinfo info;
@@ -305,13 +306,14 @@ static int verify_payload(struct finds *finds, uint64_t seq, struct slice payloa
 	return rc == -ENOENT || rc == -EBADMSG ? 0 : rc;
 }
 
-/* All that is behind the checkpoint up to the map's commit. The store may be another process's and at work: the checkpoint is read from its
- * file, and again if the log before a newer one went away meanwhile. 1: do so. */
+/* All that is behind the checkpoint up to the map's commit. The store may be another process's and at work: the
+ * checkpoint is read from its file, and again if the log before a newer one went away meanwhile. 1: do so. */
 static int verify_log_once(struct store *store, uint64_t map_seq, struct finds *finds, struct why *why)
 {
 	struct store seen = { .dir_fd = store->dir_fd, .checkpoint_file.fd = -1 };
 	struct log_reader reader = { .fd = -1 };
-	int log_fd = openat(store->dir_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = log_fd < 0 ? -errno : 0, found = finds->n;
+	int log_fd = openat(store->dir_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = log_fd < 0 ? -errno : 0, found = finds->n;
 	struct slice payload;
 	uint64_t seq = 0;
 

@@ -2,9 +2,9 @@
 /*
  * Makes a store, or finds that there is one; its directory and its lock.
  *
- * A store comes into being between two files: `creating` is made first, `state` last, each synced with its directory; then `creating` goes.
- * Where `creating` is and `state` is not, nothing was ever promised, and what is there is made anew. Where neither is, a store
- * is made only in an empty directory. Nothing else is ever removed.
+ * A store comes into being between two files: `creating` is made first, `state` last, each synced with its directory;
+ * then `creating` goes. Where `creating` is and `state` is not, nothing was ever promised, and what is there is made
+ * anew. Where neither is, a store is made only in an empty directory. Nothing else is ever removed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -42,7 +42,8 @@ int create_directory(struct store *store, bool make, struct why *why)
 	if (make && mkdir(store->path, 0700) == 0) {
 		rc = sync_parent(store->path);
 		if (rc < 0)
-			return why_fail(why, -rc, "%s: its parent directory can't be synced: %s", store->path, strerror(-rc));
+			return why_fail(why, -rc, "%s: its parent directory can't be synced: %s", store->path,
+					strerror(-rc));
 	} else if (make && errno != EEXIST) {
 		return why_fail(why, errno, "%s can't be made: %s", store->path, strerror(errno));
 	}
@@ -147,7 +148,8 @@ int create_begin(struct store *store)
 /* The map is there with commit `seq`: syncs it and makes the rest. */
 static int make_files(struct store *store, uint64_t seq, uint64_t segment_bytes)
 {
-	struct checkpoint first = { .store_id = store->id, .page_bytes = store->page_bytes, .pos = changelog_origin(seq + 1) };
+	struct checkpoint first = { .store_id = store->id, .page_bytes = store->page_bytes,
+				    .pos = changelog_origin(seq + 1) };
 	int rc = checkpoint_read_metas(store->data_fd, store->page_bytes, &first.metas, &first.txnid);
 
 	if (rc == 0 && fsync(store->data_fd) < 0)
@@ -199,7 +201,8 @@ int create_if_new(struct store *store, const struct store_options *options, stru
 		return 0;
 	if (!is_creating) {
 		if (create_has_file(store, "data.mdb"))
-			return why_fail(why, EBADMSG, "%s has a map but no file state: it is damaged, or no store", store->path);
+			return why_fail(why, EBADMSG, "%s has a map but no file state: it is damaged, or no store",
+					store->path);
 		rc = create_is_empty(store);
 		if (rc < 0)
 			return why_fail(why, -rc, "%s: %s", store->path, strerror(-rc));

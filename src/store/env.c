@@ -2,9 +2,9 @@
 /*
  * The map as LMDB opens it, and what belongs to the store as a whole. Every code of LMDB becomes an errno here.
  *
- * The writer's environment is MDB_NOSYNC: a commit is durable by the log, and the map reaches the disk by checkpoints (checkpoint.c says why
- * that is safe). The map has its largest size from the start; the file grows as it is written. MDB_NOTLS lets snapshots be kept and
- * renewed by any thread. MDB_NORDAHEAD, for reads are random.
+ * The writer's environment is MDB_NOSYNC: a commit is durable by the log, and the map reaches the disk by checkpoints
+ * (checkpoint.c says why that is safe). The map has its largest size from the start; the file grows as it is written.
+ * MDB_NOTLS lets snapshots be kept and renewed by any thread. MDB_NORDAHEAD, for reads are random.
  */
 #include "store/env.h"
 

@@ -105,7 +105,8 @@ struct store {
 	int64_t readers_checked_ns;
 	bool was_failing;
 
-	_Atomic uint64_t checkpoint_number, checkpoint_seq, checkpoint_bytes;	/* of the newest: number, seq, log written by then */
+	/* Of the newest checkpoint: its number, its seq, the log written by then. */
+	_Atomic uint64_t checkpoint_number, checkpoint_seq, checkpoint_bytes;
 	_Atomic uint64_t checkpoint_pages;	/* pages of the map by then */
 	_Atomic uint64_t checkpoints, checkpoint_failures;
 
@@ -124,7 +125,8 @@ struct store {
 	unsigned commits_uncounted;	/* of the writer: since the free pages were last counted */
 	MDB_txn *count_txn;		/* of the writer */
 
-	pthread_mutex_t trim_lock;	/* held while segments are let go of, or a follower takes its place; guards the list */
+	/* Held while segments are let go of, or a follower takes its place; guards the list. */
+	pthread_mutex_t trim_lock;
 	struct store_follower *followers;
 	bool may_trim;			/* the list is complete: guarded by trim_lock */
 	pthread_mutex_t follow_lock;	/* for `news` alone */
@@ -195,7 +197,8 @@ int create_lock(struct store *store, struct why *why);
 bool create_has_file(struct store *store, const char *name);
 /* 1: empty, as far as a store cares; 0: not; -errno. */
 int create_is_empty(struct store *store);
-/* Making a store in an open directory: begin, put its map there and open it, finish. Until it is finished it counts for nothing. */
+/* Making a store in an open directory: begin, put its map there and open it, finish. Until it is finished it counts for
+ * nothing. */
 int create_begin(struct store *store);
 int create_finish(struct store *store, uint64_t seq, uint64_t segment_bytes, struct why *why);
 int create_if_new(struct store *store, const struct store_options *options, struct why *why);

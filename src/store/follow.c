@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Followers read committed records at their own pace. Each has a small file in STORE/followers with the number of the last record that it is done with;
- * the log behind it is kept, up to a bound, past which the slowest one is dropped: its file goes, and it must seed itself anew.
- * A follower reads the segments' files by itself and takes no lock that a commit takes.
+ * Followers read committed records at their own pace. Each has a small file in STORE/followers with the number of the
+ * last record that it is done with; the log behind it is kept, up to a bound, past which the slowest one is dropped:
+ * its file goes, and it must seed itself anew. A follower reads the segments' files by itself and takes no lock that a
+ * commit takes.
  *
  *	followers/NAME		slots (see slots.c): u64 last acknowledged seq, u64 number of the store
  */
@@ -123,7 +124,8 @@ static void drop(struct store *store, struct store_follower *follower)
 {
 	atomic_store(&follower->dropped, true);
 	remove_file(store, follower->name);
-	env_notice(store, true, "follower %s was dropped at commit %" PRIu64 ": it is more than %" PRIu64 " bytes of log behind; "
+	env_notice(store, true, "follower %s was dropped at commit %" PRIu64 ": it is more than %" PRIu64
+		   " bytes of log behind; "
 		   "it must begin anew", follower->name, follower->acked, store->options.log_bytes);
 	take_out(store, follower);
 	if (!follower->attached)
@@ -141,7 +143,8 @@ void follow_trim(struct store *store)
 	if (!store->may_trim)
 		goto out;
 	while ((follower = slowest(store))) {
-		if (!changelog_locate(&store->log, follower->acked + 1, &segment) || segment.number >= store->checkpoint.pos.segment)
+		if (!changelog_locate(&store->log, follower->acked + 1, &segment) ||
+		    segment.number >= store->checkpoint.pos.segment)
 			break;
 		changelog_sizes(&store->log, store->checkpoint.pos.segment, &n, &bytes);
 		if (bytes <= store->options.log_bytes) {
@@ -169,9 +172,11 @@ static int load(struct store *store, int folder, const char *name)
 		rc = -EBADMSG;
 	if (rc == 0)
 		follower->acked = le_get64(bytes.data);
-	/* A relaxed log that lost its end in a loss of power counts on from before: what follows is not what this one saw. */
+	/* A relaxed log that lost its end in a loss of power counts on from before: what follows is not what this one
+	 * saw. */
 	if (rc == 0 && follower->acked > atomic_load(&store->last_seq)) {
-		env_notice(store, true, "follower %s is ahead of the log, which lost its end; it must begin anew", name);
+		env_notice(store, true, "follower %s is ahead of the log, which lost its end; it must begin anew",
+			   name);
 		rc = remove_file(store, name);
 		free_follower(follower);
 	} else if (rc == 0) {
@@ -296,7 +301,8 @@ int store_follow(struct store *store, const char *name, uint64_t from_seq, struc
 	if (rc == 0)
 		rc = save_place(store, follower);
 	if (rc == -ESTALE)
-		why_fail(why, ESTALE, "the log doesn't hold commit %" PRIu64 " any more: follower %s must seed itself anew", from_seq, name);
+		why_fail(why, ESTALE, "the log doesn't hold commit %" PRIu64
+			 " any more: follower %s must seed itself anew", from_seq, name);
 	else if (rc < 0)
 		why_fail(why, -rc, "the place of follower %s can't be kept: %s", name, strerror(-rc));
 	if (rc < 0) {
@@ -357,7 +363,8 @@ int store_follow_wait(struct store_follower *follower, unsigned timeout_ms)
 	return rc == 0 || rc == ETIMEDOUT ? 0 : -rc;
 }
 
-/* A waiter counts itself before it looks at last_seq, and this looks at the count after last_seq was set: one of the two sees the other. */
+/* A waiter counts itself before it looks at last_seq, and this looks at the count after last_seq was set: one of the
+ * two sees the other. */
 void follow_news(struct store *store)
 {
 	if (!atomic_load(&store->waiting))

@@ -10,16 +10,17 @@
  *
  * LMDB compares keys as memcmp does, and a key that is the beginning of another comes first. From that:
  *
- *	Order. Two keys of different tables differ in their first four bytes, and big-endian bytes of one length compare as their
- *	numbers: so tables stand in order of number, whatever their entities are. Two keys of one table have these four bytes in
- *	common, so they compare as their entities, by bytes.
- *	Prefix walks. Every key of a table begins with its four bytes, and no key of another does. The four bytes alone are no key
- *	(an entity is never empty), come before all that they begin, and behind all keys of lower tables. So a walk that seeks them and
- *	ends at the first key that does not begin with them sees all of the table and nothing else.
+ *	Order. Two keys of different tables differ in their first four bytes, and big-endian bytes of one length
+ *	compare as their numbers: so tables stand in order of number, whatever their entities are. Two keys of one
+ *	table have these four bytes in common, so they compare as their entities, by bytes.
+ *	Prefix walks. Every key of a table begins with its four bytes, and no key of another does. The four bytes
+ *	alone are no key (an entity is never empty), come before all that they begin, and behind all keys of lower
+ *	tables. So a walk that seeks them and ends at the first key that does not begin with them sees all of the
+ *	table and nothing else.
  *	No ambiguity. The number has one length, so a key has one reading.
  *
- * The number is not the group's id: a loader can fill a new table beside the one that is read, and one change of the group's
- * definition swaps them.
+ * The number is not the group's id: a loader can fill a new table beside the one that is read, and one change of the
+ * group's definition swaps them.
  */
 #include "store/key.h"
 

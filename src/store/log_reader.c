@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads the change log: record after record from a position, for recovery, followers and the check of a store; and judges whether the place
- * where no record follows is the log's end or damage. The format stands at the head of changelog.c. A reader has its own descriptor and
- * takes no lock: a file that is used again under it has other hashes.
+ * Reads the change log: record after record from a position, for recovery, followers and the check of a store; and
+ * judges whether the place where no record follows is the log's end or damage. The format stands at the head of
+ * changelog.c. A reader has its own descriptor and takes no lock: a file that is used again under it has other hashes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,8 @@ void log_reader_init(struct log_reader *reader, int log_dir_fd, uint64_t store_i
 				       .knows_chain = true };
 }
 
-void log_reader_init_segment(struct log_reader *reader, int log_dir_fd, uint64_t store_id, const struct log_segment *segment)
+void log_reader_init_segment(struct log_reader *reader, int log_dir_fd, uint64_t store_id,
+			     const struct log_segment *segment)
 {
 	*reader = (struct log_reader){ .dir_fd = log_dir_fd, .store_id = store_id, .fd = -1 };
 	reader->pos = (struct log_position){ .segment = segment->number, .offset = CHANGELOG_FIRST,
@@ -155,7 +156,8 @@ static bool proves_loss(const struct log_reader *reader)
 	return le_get64(p + 16) > reader->pos.seq && (le_get32(p + 36) & SEGMENT_AFTER_SYNC);
 }
 
-/* Looks at each place in a segment from `offset` on where a record could begin. Only what has a later seq is worth a hash. */
+/* Looks at each place in a segment from `offset` on where a record could begin. Only what has a later seq is worth a
+ * hash. */
 static int scan_segment(struct log_reader *reader, int fd, uint64_t number, uint64_t offset)
 {
 	uint64_t seed = segment_seed(reader->store_id, number);
@@ -170,7 +172,8 @@ static int scan_segment(struct log_reader *reader, int fd, uint64_t number, uint
 			break;
 		}
 		for (ssize_t at = 0; at + CHANGELOG_HEAD <= got && rc == 0; at += 8) {
-			if (le_get32(bytes + at + 8) != SEGMENT_RECORD_MAGIC || le_get64(bytes + at + 16) <= reader->pos.seq)
+			if (le_get32(bytes + at + 8) != SEGMENT_RECORD_MAGIC ||
+			    le_get64(bytes + at + 16) <= reader->pos.seq)
 				continue;
 			rc = read_record(fd, seed, offset + (uint64_t)at, &reader->record);
 			if (rc == 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packs the values of one entity in one group, finds one of them, and makes a new row of a row and a delta. A read of an entity is one
- * mdb_get and no parsing: every accessor computes where its bytes are. All integers are little-endian and may stand at any address.
+ * Packs the values of one entity in one group, finds one of them, and makes a new row of a row and a delta. A read of
+ * an entity is one mdb_get and no parsing: every accessor computes where its bytes are. All integers are little-endian
+ * and may stand at any address.
  *
  *	offset		bytes	what
  *	0		1	version, 1
@@ -14,13 +15,14 @@
  *	8 + 32 S + 8 C	H	the heap of values; value i begins where value i - 1 ended
  *
  *	stamp: event_ns 8, ingest_ns 8, origin 8, source 4, lane 1, zero 3
- *	cell:  slot 2, stamp index 2, then 4 bytes: bits 0-23 the end of its value in the heap, 24-25 the state, 26-31 the type
+ *	cell:  slot 2, stamp index 2, then 4 bytes: bits 0-23 the end of its value in the heap, 24-25 the state,
+ *	       26-31 the type
  *
- * With RECORD_TOMB stamp 0 is the tombstone of the row. H is the end of the last cell (0 without cells). A whole record is
- * RECORD_MAX bytes at the most, so that 24 bits hold every end. A cell that has no value ends where it begins.
+ * With RECORD_TOMB stamp 0 is the tombstone of the row. H is the end of the last cell (0 without cells). A whole record
+ * is RECORD_MAX bytes at the most, so that 24 bits hold every end. A cell that has no value ends where it begins.
  *
- * A row that exists, with an int64 of 5 in slot 0 (type 3) and a null in slot 2, both of event 1000 and ingest 2000, written by uid 7
- * through the direct lane:
+ * A row that exists, with an int64 of 5 in slot 0 (type 3) and a null in slot 2, both of event 1000 and ingest 2000,
+ * written by uid 7 through the direct lane:
  *
  *	01 01 0200 0100 0000							version, EXISTS, 2 cells, 1 stamp
  *	e803000000000000 d007000000000000 0700000000000000 00000000 01 000000	the stamp
@@ -28,8 +30,8 @@
  *	0200 0000 0800000e							slot 2, stamp 0, end 8, NULL, type 3
  *	0500000000000000							the heap
  *
- * Stamps are 32 bytes, so cells of one change share one. A record that this file writes has no stamp twice and none unused, which
- * bounds a row's stamps by its cells and its tombstone.
+ * Stamps are 32 bytes, so cells of one change share one. A record that this file writes has no stamp twice and none
+ * unused, which bounds a row's stamps by its cells and its tombstone.
  */
 #include "store/record.h"
 
@@ -122,7 +124,8 @@ static int check_cells(const struct record *rec, bool is_delta, struct why *why)
 		if (i && le_get16(p) <= le_get16(p - CELL))
 			return why_fail(why, EBADMSG, "record: cell %u is out of order", i);
 		if (le_get16(p + 2) >= rec->stamps)
-			return why_fail(why, EBADMSG, "record: cell %u has stamp %u of %u", i, le_get16(p + 2), rec->stamps);
+			return why_fail(why, EBADMSG, "record: cell %u has stamp %u of %u", i, le_get16(p + 2),
+					rec->stamps);
 		if (cell_state(p) == RECORD_ABSENT && !is_delta)
 			return why_fail(why, EBADMSG, "record: cell %u of a row is absent", i);
 		if (end < begin || (end != begin && cell_state(p) != RECORD_PRESENT))
@@ -184,8 +187,8 @@ bool record_tomb(const struct record *rec, struct record_stamp *out)
 	return true;
 }
 
-/* Slots ascend without repeating, so the cell of a slot never stands behind the index of that number, and right there where every slot
- * before it has a value. */
+/* Slots ascend without repeating, so the cell of a slot never stands behind the index of that number, and right there
+ * where every slot before it has a value. */
 bool record_find(const struct record *rec, uint16_t slot, struct record_cell *out)
 {
 	unsigned low = 0, high, mid;
@@ -442,7 +445,8 @@ int record_builder_finish(struct record_builder *b, struct buf *out)
 	}
 	for (size_t i = 0; i < n; i++) {
 		write_stamp(bytes, &stamps[cells[i].stamp]);
-		write_cell(&pen, cells[i].slot, share_stamp(&pen, bytes), cells[i].state, cells[i].type, cells[i].value);
+		write_cell(&pen, cells[i].slot, share_stamp(&pen, bytes), cells[i].state, cells[i].type,
+			   cells[i].value);
 	}
 	return pen_close(&pen, out, b->flags);
 }
@@ -509,7 +513,8 @@ static uint16_t carry_stamp(struct pen *pen, uint32_t *map, const struct record 
 	return (uint16_t)(map[stamp] - 1);
 }
 
-static int write_merged(const struct record *row, const struct record *delta, const struct record *tomb_of, uint8_t flags,
+static int write_merged(const struct record *row, const struct record *delta, const struct record *tomb_of,
+			uint8_t flags,
 			struct pen *pen, uint32_t *row_map, uint32_t *delta_map, struct buf *out)
 {
 	struct merge merge = merge_of(row, delta);
@@ -521,7 +526,8 @@ static int write_merged(const struct record *row, const struct record *delta, co
 		carry_stamp(pen, tomb_of == row ? row_map : delta_map, tomb_of, 0);
 	while ((rec = merge_next(&merge, &i))) {
 		record_cell(rec, i, &cell);
-		write_cell(pen, cell.slot, carry_stamp(pen, rec == row ? row_map : delta_map, rec, cell.stamp), cell.state,
+		write_cell(pen, cell.slot, carry_stamp(pen, rec == row ? row_map : delta_map, rec, cell.stamp),
+			   cell.state,
 			   cell.type, cell.value);
 	}
 	return pen_close(pen, out, flags);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A record is the packed form of one entity's values in one group. The same bytes serve as the row in the map, as what a lane
- * hands to ingest, and as the delta that the change log holds:
+ * A record is the packed form of one entity's values in one group. The same bytes serve as the row in the map, as what
+ * a lane hands to ingest, and as the delta that the change log holds:
  *
  *	row	what stands: PRESENT, NULL and DELETED (tombstone) cells
  *	delta	what a commit decided: its cells replace those of the row whatever their times; an ABSENT cell takes the row's
  *		cell away; EXISTS is the row's new flag; TOMB replaces the row's tombstone and takes away every cell
  *		of the row that is not newer than it; UNTOMB forgets the row's tombstone
  *
- * Cells are in ascending order of slot (the feature's number in its group, never reused). Cells that came together share a stamp.
- * A row's tombstone says that the entity was deleted as a whole at its event time. The byte format and its bounds stand at the
- * head of record.c. All functions are pure and thread-safe.
+ * Cells are in ascending order of slot (the feature's number in its group, never reused). Cells that came together
+ * share a stamp. A row's tombstone says that the entity was deleted as a whole at its event time. The byte format and
+ * its bounds stand at the head of record.c. All functions are pure and thread-safe.
  */
 #ifndef STORE_RECORD_H
 #define STORE_RECORD_H
@@ -66,10 +66,11 @@ struct record {
 	uint8_t flags;
 };
 
-/* A view of bytes that this store wrote: checks the header and that the tables fit, O(1). Empty bytes are the row that is not
- * there. -EBADMSG if it is no record. Cell accessors stay inside of the bytes even if those are damaged. */
+/* A view of bytes that this store wrote: checks the header and that the tables fit, O(1). Empty bytes are the row that
+ * is not there. -EBADMSG if it is no record. Cell accessors stay inside of the bytes even if those are damaged. */
 int record_view(struct slice bytes, struct record *out);
-/* Checks everything, O(cells): order of slots, offsets, stamp indexes, states, lanes. For bytes that may be damaged. -EBADMSG. */
+/* Checks everything, O(cells): order of slots, offsets, stamp indexes, states, lanes. For bytes that may be damaged.
+ * -EBADMSG. */
 int record_check(struct slice bytes, bool is_delta, struct why *why);
 
 static inline bool record_exists(const struct record *rec)
@@ -86,9 +87,9 @@ void record_cell(const struct record *rec, unsigned i, struct record_cell *out);
 void record_stamp(const struct record *rec, unsigned i, struct record_stamp *out);
 
 /*
- * Builds a record: record_builder_init, then stamps and cells (any order of slots; a slot added twice keeps the last), then
- * record_builder_finish, which appends the bytes to `out` (cells sorted, unused stamps dropped but for the tombstone, equal
- * stamps shared). Values are borrowed until then. A builder is reused by record_builder_reset.
+ * Builds a record: record_builder_init, then stamps and cells (any order of slots; a slot added twice keeps the last),
+ * then record_builder_finish, which appends the bytes to `out` (cells sorted, unused stamps dropped but for the
+ * tombstone, equal stamps shared). Values are borrowed until then. A builder is reused by record_builder_reset.
  */
 struct record_builder {
 	struct buf cells, stamps;	/* arrays of struct record_cell and struct record_stamp */
@@ -105,8 +106,8 @@ void record_builder_cell(struct record_builder *b, uint16_t slot, uint8_t state,
 /* 0; -ENOMEM; -EFBIG past RECORD_MAX. */
 int record_builder_finish(struct record_builder *b, struct buf *out);
 
-/* Appends the row that `delta` makes of `row` (which may be the row that is not there). Appends nothing if no cell, no flag and no
- * tombstone is left: the row is to be removed. 0, -ENOMEM, -EFBIG. */
+/* Appends the row that `delta` makes of `row` (which may be the row that is not there). Appends nothing if no cell, no
+ * flag and no tombstone is left: the row is to be removed. 0, -ENOMEM, -EFBIG. */
 int record_apply(const struct record *row, const struct record *delta, struct buf *out);
 
 #endif

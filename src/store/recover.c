@@ -2,24 +2,26 @@
 /*
  * Opening a store: bringing the map back after a crash.
  *
- * The map is whole if the state is clean, or open in this very boot: a crashed process leaves all that it wrote in the page cache, and LMDB
- * keeps a map whole that way. In any other case the machine went down, and data.mdb may be any mix (see checkpoint.c); readers
- * in other processes are refused until this is mended. Opening for writing goes in this order:
+ * The map is whole if the state is clean, or open in this very boot: a crashed process leaves all that it wrote in the
+ * page cache, and LMDB keeps a map whole that way. In any other case the machine went down, and data.mdb may be any mix
+ * (see checkpoint.c); readers in other processes are refused until this is mended. Opening for writing goes in this
+ * order:
  *
- *	1. The map is not whole: write the checkpoint's meta pages over its own, sync. No reader can have it open. The lock table of LMDB is removed,
- *	   for its content is of another boot.
+ *	1. The map is not whole: write the checkpoint's meta pages over its own, sync. No reader can have it open.
+ *	   The lock table of LMDB is removed, for its content is of another boot.
  *	2. Pin the current snapshot, before the first write transaction.
- *	3. Follow the log from the checkpoint: to the commit that the map has, which gives the position behind it; then to the end.
- *	   A tail that is no whole record is cut, but not if something that was acknowledged is missing (changelog.c).
+ *	3. Follow the log from the checkpoint: to the commit that the map has, which gives the position behind it;
+ *	   then to the end. A tail that is no whole record is cut, but not if something that was acknowledged is
+ *	   missing (changelog.c).
  *	4. Sync what the log has: a record that only the page cache held may be shown to nobody before.
  *	5. Unless the pinned snapshot is the checkpoint itself, make a checkpoint of it.
  *	6. The state was clean: it is open from here on. Nothing has written to the map so far.
  *	7. Replay what the map lacks; make a checkpoint.
  *	8. The map was not whole: now it is, and the state says so.
  *
- * A crash or a loss of power anywhere in between starts again from the same or a newer checkpoint: in 1 to 4 nothing was changed that the
- * checkpoint needs, and from 5 on it is pinned. The state says "open in this boot" last (8), so that an unfinished recovery is
- * taken up from the checkpoint again, not from a map that lacks commits.
+ * A crash or a loss of power anywhere in between starts again from the same or a newer checkpoint: in 1 to 4 nothing
+ * was changed that the checkpoint needs, and from 5 on it is pinned. The state says "open in this boot" last (8), so
+ * that an unfinished recovery is taken up from the checkpoint again, not from a map that lacks commits.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,8 +37,8 @@ enum { REPLAY_OPS = 4096 };	/* changes replayed in one transaction */
 
 /* ---- putting the map back ---- */
 
-/* A reader in another process that still maps it would see its snapshot change. It can only be one of this boot, after an error of the
- * disk. LMDB's readers hold a lock on the first byte of its lock file. */
+/* A reader in another process that still maps it would see its snapshot change. It can only be one of this boot, after
+ * an error of the disk. LMDB's readers hold a lock on the first byte of its lock file. */
 static int remove_lock_table(struct store *store, struct why *why)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
@@ -49,7 +51,8 @@ static int remove_lock_table(struct store *store, struct why *why)
 		if (rc != EACCES && rc != EAGAIN)
 			rc = why_fail(why, rc, "%s/lock.mdb: %s", store->path, strerror(rc));
 		else if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
-			rc = why_fail(why, EBUSY, "its map must be put back to the last checkpoint, but process %ld reads it: "
+			rc = why_fail(why, EBUSY,
+				      "its map must be put back to the last checkpoint, but process %ld reads it: "
 				      "end that first", (long)lock.l_pid);
 		else
 			rc = why_fail(why, EBUSY, "its map must be put back to the last checkpoint, but is being read");
@@ -69,7 +72,8 @@ static int put_back(struct store *store, struct why *why)
 		return rc;
 	fd = openat(store->dir_fd, "data.mdb", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return why_fail(why, errno == ENOENT ? EBADMSG : errno, "its map data.mdb can't be opened: %s", strerror(errno));
+		return why_fail(why, errno == ENOENT ? EBADMSG : errno, "its map data.mdb can't be opened: %s",
+				strerror(errno));
 	if (fstat(fd, &st) < 0)
 		rc = -errno;
 	else if ((uint64_t)st.st_size < store->checkpoint.metas.len)
@@ -101,8 +105,10 @@ static bool knows_newer(const struct store *store, const struct log_reader *read
 
 static int damaged(struct store *store, const struct log_position *pos, struct why *why)
 {
-	return why_fail(why, EBADMSG, "its change log is damaged: commit %" PRIu64 ", once durable, is not whole any more "
-			"(segment %016" PRIx64 ", byte %" PRIu64 "): restore %s from a backup", pos->seq, pos->segment, pos->offset,
+	return why_fail(why, EBADMSG,
+			"its change log is damaged: commit %" PRIu64 ", once durable, is not whole any more "
+			"(segment %016" PRIx64 ", byte %" PRIu64 "): restore %s from a backup", pos->seq, pos->segment,
+				pos->offset,
 			store->path);
 }
 
@@ -119,11 +125,13 @@ static int survey(struct store *store, uint64_t map_seq, bool is_clean, struct l
 	log_reader_init(&reader, store->log.dir_fd, store->id, &store->checkpoint.pos);
 	while ((rc = log_reader_next(&reader, &seq, &payload)) == 0) {
 		if (knows_newer(store, &reader)) {
-			rc = why_fail(why, EBADMSG, "its newest checkpoint is damaged: restore %s from a backup", store->path);
+			rc = why_fail(why, EBADMSG, "its newest checkpoint is damaged: restore %s from a backup",
+				      store->path);
 			goto out;
 		}
 		last_len = (reader.record.len + 7) & ~(size_t)7;
-		found.last = (struct log_position){ .segment = reader.pos.segment, .offset = reader.pos.offset - last_len, .seq = seq,
+		found.last = (struct log_position){ .segment = reader.pos.segment,
+						    .offset = reader.pos.offset - last_len, .seq = seq,
 						    .chain = le_get64(reader.record.data + 24) };
 		if (seq == map_seq)
 			found.map = reader.pos;
@@ -135,7 +143,8 @@ static int survey(struct store *store, uint64_t map_seq, bool is_clean, struct l
 	if (rc > 0)
 		rc = damaged(store, &found.end, why);
 	else if (rc == 0 && found.map.seq != map_seq + 1)
-		rc = why_fail(why, EBADMSG, "its map has commit %" PRIu64 ", its log ends with %" PRIu64 ": the log is damaged, restore "
+		rc = why_fail(why, EBADMSG,
+			      "its map has commit %" PRIu64 ", its log ends with %" PRIu64 ": the log is damaged, restore "
 			      "%s from a backup", map_seq, found.end.seq - 1, store->path);
 	if (rc == 0)
 		*out = found;
@@ -146,7 +155,8 @@ out:
 	return rc;
 }
 
-/* Replays records into one transaction, up to `limit` changes, and commits it. The reader's position moves on only with success. */
+/* Replays records into one transaction, up to `limit` changes, and commits it. The reader's position moves on only with
+ * success. */
 static int replay_some(struct store *store, struct log_position *pos, uint64_t end_seq, size_t limit)
 {
 	struct store_batch batch = { .store = store };
@@ -199,18 +209,20 @@ static int replay(struct store *store, struct log_position pos, const struct log
 		}
 	}
 	if (rc == -ENOSPC)
-		return why_fail(why, ENOSPC, "%s: no room to replay commit %" PRIu64 ": raise the map's size or free the disk", store->path,
-				pos.seq);
+		return why_fail(why, ENOSPC,
+				"%s: no room to replay commit %" PRIu64 ": raise the map's size or free the disk",
+				store->path, pos.seq);
 	if (rc < 0)
-		return why_fail(why, -rc, "%s: commit %" PRIu64 " of the log can't be replayed: %s", store->path, pos.seq,
+		return why_fail(why, -rc, "%s: commit %" PRIu64 " of the log can't be replayed: %s", store->path,
+				pos.seq,
 				strerror(-rc));
 	return 0;
 }
 
 /* ---- opening ---- */
 
-/* A writer that died inside of LMDB leaves its mutex and its reader slots. An empty write transaction takes the mutex over, and
- * writes nothing. */
+/* A writer that died inside of LMDB leaves its mutex and its reader slots. An empty write transaction takes the mutex
+ * over, and writes nothing. */
 static int clear_dead(struct store *store)
 {
 	MDB_txn *txn;

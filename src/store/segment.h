@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the two ends of the change log share: names, seeds and marks of segments. Their meaning stands at the head of changelog.c. */
+/* What the two ends of the change log share: names, seeds and marks of segments. Their meaning stands at the head of
+ * changelog.c. */
 #ifndef STORE_SEGMENT_H
 #define STORE_SEGMENT_H
 

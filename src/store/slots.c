@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small files that must be replaced whole, and on a full disk too: the checkpoint, the state, the positions of followers. A new file
- * renamed onto the old one needs space and two syncs of a directory; here the file is written to its full size once, and holds two
- * slots, which are overwritten in turn:
+ * Small files that must be replaced whole, and on a full disk too: the checkpoint, the state, the positions of
+ * followers. A new file renamed onto the old one needs space and two syncs of a directory; here the file is written to
+ * its full size once, and holds two slots, which are overwritten in turn:
  *
  *	offset	bytes	what
  *	0	8	hash of all that follows up to the content's end
@@ -12,9 +12,10 @@
  *	24	8	zero
  *	32	...	content
  *
- * The slot that is whole and has the higher number counts. A replacement writes the other one and syncs it, so whatever part of
- * it a loss of power leaves, the newest slot that was synced is still whole. A slot that was synced and is damaged later lets the
- * older one count again; where that matters, somebody else must know the number (see the log's records).
+ * The slot that is whole and has the higher number counts. A replacement writes the other one and syncs it, so whatever
+ * part of it a loss of power leaves, the newest slot that was synced is still whole. A slot that was synced and is
+ * damaged later lets the older one count again; where that matters, somebody else must know the number (see the log's
+ * records).
  */
 #include "store/slots.h"
 
@@ -91,7 +92,17 @@ out:
 	return rc;
 }
 
-int slots_open(int dir_fd, const char *name, size_t slot_bytes, bool is_writer, struct slots *out_slots, struct buf *out)
+/* What was read may be in the kernel's memory alone: its writer may have been killed before its sync, or been told that the sync failed. A
+ * writer builds on it (it overwrites the other slot next), so it is written once more and synced. */
+static int settle(const struct slots *slots, const uint8_t *slot)
+{
+	int rc = file_write_at(slots->fd, slot, SLOTS_HEADER + le_get32(slot + 12), slots->newest * slots->slot_bytes);
+
+	return rc == 0 && fdatasync(slots->fd) < 0 ? -errno : rc;
+}
+
+int slots_open(int dir_fd, const char *name, size_t slot_bytes, bool is_writer, struct slots *out_slots,
+	       struct buf *out)
 {
 	struct slots slots = { .slot_bytes = slot_bytes };
 	uint8_t *bytes = calloc(2, slot_bytes), *slot;
@@ -118,6 +129,9 @@ int slots_open(int dir_fd, const char *name, size_t slot_bytes, bool is_writer, 
 		goto out;
 	}
 	slot = bytes + slots.newest * slot_bytes;
+	rc = is_writer ? settle(&slots, slot) : 0;
+	if (rc < 0)
+		goto out;
 	buf_append(out, slot + SLOTS_HEADER, le_get32(slot + 12));
 	rc = buf_error(out);
 out:

@@ -17,10 +17,12 @@ struct slots {
 
 enum { SLOTS_HEADER = 32, SLOTS_SMALL = 4096 };	/* SLOTS_SMALL: bytes of a slot for a few fields */
 
-/* Makes the file with its first content; durable when it returns, and there or not there at any instant before. Leaves no file open. */
+/* Makes the file with its first content; durable when it returns, and there or not there at any instant before. Leaves
+ * no file open. */
 int slots_create(int dir_fd, const char *name, size_t slot_bytes, struct slice content);
 /* Opens it and appends its content to `out`. -ENOENT; -EBADMSG if no slot is whole. */
-int slots_open(int dir_fd, const char *name, size_t slot_bytes, bool is_writer, struct slots *out_slots, struct buf *out);
+int slots_open(int dir_fd, const char *name, size_t slot_bytes, bool is_writer, struct slots *out_slots,
+	       struct buf *out);
 /* Replaces the content; durable when it returns. On failure either content may be found later, never a mix. */
 int slots_write(struct slots *slots, struct slice content);
 void slots_close(struct slots *slots);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A read view of the map: a read transaction of LMDB, reset and renewed instead of made anew, so that a reader in a FUSE thread neither
- * allocates nor locks another process's table. Free ones keep their reader slot; a reset one holds no pages.
+ * A read view of the map: a read transaction of LMDB, reset and renewed instead of made anew, so that a reader in a
+ * FUSE thread neither allocates nor locks another process's table. Free ones keep their reader slot; a reset one holds
+ * no pages.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@ static int renew(struct store *store, struct store_snap *snap)
 	return mdb_txn_begin(store->env, NULL, MDB_RDONLY, &snap->txn);
 }
 
-/* The writer's process has made the map larger than this reader mapped it. It can be mapped anew while nobody looks at it. */
+/* The writer's process has made the map larger than this reader mapped it. It can be mapped anew while nobody looks at
+ * it. */
 static int adopt_size(struct store *store, struct store_snap *snap)
 {
 	int rc = MDB_MAP_RESIZED;

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Room, known before anything is promised. Behind a synced log record the map's commit must not fail, and two things could run out
- * under it.
+ * Room, known before anything is promised. Behind a synced log record the map's commit must not fail, and two things
+ * could run out under it.
  *
- * The disk: the map is a sparse file, and a commit writes pages that have no blocks yet. So before the log is written, blocks are
- * allocated ahead (without changing the file's size) for all that the commit can add: the tables' pages that it can have copied or split,
- * pages of large values, and the list of free pages. It is a bound, not an estimate: every page counts as new. Allocated is
- * much more than that while the disk has room, so most commits make no call at all. On a disk that is too full for the bound, trials tell
- * exactly how far the map would grow, so that commits that fit into free pages go on.
+ * The disk: the map is a sparse file, and a commit writes pages that have no blocks yet. So before the log is written,
+ * blocks are allocated ahead (without changing the file's size) for all that the commit can add: the tables' pages that
+ * it can have copied or split, pages of large values, and the list of free pages. It is a bound, not an estimate: every
+ * page counts as new. Allocated is much more than that while the disk has room, so most commits make no call at all. On
+ * a disk that is too full for the bound, trials tell exactly how far the map would grow, so that commits that fit into
+ * free pages go on.
  *
- * The map: MDB_MAP_FULL comes while the transaction is filled, except for the list of free pages, which LMDB writes in its commit. Near
- * the end of the map a trial in a nested transaction, dropped at once, takes as many pages as that list can need.
+ * The map: MDB_MAP_FULL comes while the transaction is filled, except for the list of free pages, which LMDB writes in
+ * its commit. Near the end of the map a trial in a nested transaction, dropped at once, takes as many pages as that
+ * list can need.
  *
- * Deletions need room too, for LMDB copies what it changes. So a reserve is allocated on the disk behind the map, and kept of the map;
- * store_has_room tells ordinary writes to stop while it is left.
+ * Deletions need room too, for LMDB copies what it changes. So a reserve is allocated on the disk behind the map, and
+ * kept of the map; store_has_room tells ordinary writes to stop while it is left.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,11 +25,14 @@
 #include "store/env.h"
 
 enum {
-	AHEAD_MIN = 1 << 20, AHEAD_MAX = 64 << 20, AHEAD_SHARE = 8,	/* allocated ahead: an eighth of the file within bounds */
-	RESERVE_MIN = 256 << 10, RESERVE_SHARE = 64,			/* for deletions: of the map */
-	DISK_RESERVE = 4 << 20,						/* for deletions: of the disk */
-	COUNT_EVERY = 16,						/* commits between two counts of the free pages */
-	COUNT_ALWAYS_BELOW = 4096,					/* pages of a map so small that counting costs nothing */
+	/* Allocated ahead: an eighth of the file, within bounds. */
+	AHEAD_MIN = 1 << 20, AHEAD_MAX = 64 << 20, AHEAD_SHARE = 8,
+	/* Of the map, for deletions. */
+	RESERVE_MIN = 256 << 10, RESERVE_SHARE = 64,
+	/* Of the disk, for deletions. */
+	DISK_RESERVE = 4 << 20,
+	COUNT_EVERY = 16,		/* commits between two counts of the free pages */
+	COUNT_ALWAYS_BELOW = 4096,	/* pages of a map so small that counting costs nothing */
 	TIGHT_RETRY_MS = 100,
 };
 
@@ -46,8 +51,9 @@ static size_t min_size(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* Pages that the commit writes in one table at the most. Each change copies the path to its leaf and may split each page of it; but no more
- * can be changed than there are, and pages that a change emptied are among the `ops` of them. */
+/* Pages that the commit writes in one table at the most. Each change copies the path to its leaf and may split
+ * each page of it; but no more can be changed than there are, and pages that a change emptied are among the `ops`
+ * of them. */
 static size_t bound_table(MDB_txn *txn, MDB_dbi dbi, size_t ops)
 {
 	MDB_stat stat;
@@ -58,8 +64,8 @@ static size_t bound_table(MDB_txn *txn, MDB_dbi dbi, size_t ops)
 	       min_size(stat.ms_branch_pages, 2 * ops * (stat.ms_depth ? stat.ms_depth : 1)) + 2;
 }
 
-/* The same for the list of free pages: `out_list` pages in all, of which `out_run` must be neighbours (one record of what this commit
- * frees). */
+/* The same for the list of free pages: `out_list` pages in all, of which `out_run` must be neighbours (one record of
+ * what this commit frees). */
 static size_t bound_free_list(struct store_batch *batch, size_t changed, uint64_t used, size_t *out_run)
 {
 	size_t per_page = batch->store->page_bytes / sizeof(size_t);
@@ -124,7 +130,8 @@ static int try_value(struct store *store, MDB_txn *trial, uint32_t number, size_
 	return 0;
 }
 
-/* Takes what the list of free pages may need, to see whether it is there and up to where it reaches, and gives it back. */
+/* Takes what the list of free pages may need, to see whether it is there and up to where it reaches, and gives it
+ * back. */
 static int try_list(struct store_batch *batch, size_t list, size_t run, uint64_t *out_end)
 {
 	struct store *store = batch->store;
@@ -145,7 +152,8 @@ static int try_list(struct store_batch *batch, size_t list, size_t run, uint64_t
 	return rc;
 }
 
-/* The first page that this transaction has not taken at the file's end: where a run begins that is longer than all free pages. */
+/* The first page that this transaction has not taken at the file's end: where a run begins that is longer than all free
+ * pages. */
 static int find_end(struct store_batch *batch, uint64_t free_pages, uint64_t *out_end)
 {
 	struct store *store = batch->store;
@@ -241,7 +249,8 @@ int space_ensure(struct store_batch *batch)
 	int rc = 0;
 
 	for (int i = 0; i <= STORE_TABLES; i++)
-		changed += bound_table(batch->txn, i < STORE_TABLES ? store->tables[i] : store->rows, batch->now.ops[i]);
+		changed += bound_table(batch->txn, i < STORE_TABLES ? store->tables[i] : store->rows,
+				       batch->now.ops[i]);
 	changed += bound_table(batch->txn, 1, STORE_TABLES + 1);	/* the table of tables */
 	list = bound_free_list(batch, changed, used, &run);
 	if (used + changed + list >= map_pages)
@@ -276,7 +285,8 @@ static bool is_disk_full(struct store *store, uint64_t used, uint64_t free_pages
 
 void space_committed(struct store *store)
 {
-	uint64_t map_pages, used = space_used_pages(store, &map_pages), unused = map_pages > used ? map_pages - used : 0;
+	uint64_t map_pages, used = space_used_pages(store, &map_pages),
+		unused = map_pages > used ? map_pages - used : 0;
 	uint64_t reserve = map_pages / RESERVE_SHARE, count = 0;
 
 	if (reserve < RESERVE_MIN / store->page_bytes)
@@ -296,7 +306,8 @@ void space_committed(struct store *store)
 	atomic_store(&store->disk_is_full, is_disk_full(store, used, count));
 }
 
-/* Has the disk got room again? Asked now and then, for nothing else would find out while ordinary writes are refused. */
+/* Has the disk got room again? Asked now and then, for nothing else would find out while ordinary writes are
+ * refused. */
 static void retry_disk(struct store *store)
 {
 	uint64_t map_pages, used = space_used_pages(store, &map_pages);
@@ -306,7 +317,8 @@ static void retry_disk(struct store *store)
 	if (now - store->tight_ns >= TIGHT_RETRY_MS * INT64_C(1000000)) {
 		store->tight_ns = now;
 		/* Twice the reserve, so that the next commit does not find it short again. */
-		if (allocate(store, clamp(used * store->page_bytes + 2 * DISK_RESERVE, map_pages * store->page_bytes)) == 0) {
+		if (allocate(store, clamp(used * store->page_bytes + 2 * DISK_RESERVE,
+					  map_pages * store->page_bytes)) == 0) {
 			atomic_store(&store->disk_is_tight, false);
 			atomic_store(&store->disk_is_full, false);
 		}

@@ -7,7 +7,8 @@
  *	clean		closed cleanly: the map is on the disk whole and nothing follows it in the log
  *	open BOOT	in use since that boot, or its process crashed
  *
- * In a third case, open and no boot, the map must be put back to its checkpoint whatever boot it is: its sync failed (checkpoint.c).
+ * In a third case, open and no boot, the map must be put back to its checkpoint whatever boot it is: its sync failed
+ * (checkpoint.c).
  *
  * Content, in slots (slots.c): u32 STORE_FORMAT, u32 state, u64 number of the store, the boot id with its NULs.
  */
@@ -59,7 +60,8 @@ int state_read(struct store *store, struct state_seen *out, struct why *why)
 	if (rc < 0)
 		goto out;
 	if (le_get32(bytes.data) != STORE_FORMAT) {
-		rc = why_fail(why, EBADMSG, "it has format %u, this program reads format %u", le_get32(bytes.data), STORE_FORMAT);
+		rc = why_fail(why, EBADMSG, "it has format %u, this program reads format %u", le_get32(bytes.data),
+			      STORE_FORMAT);
 		goto out;
 	}
 	if (bytes.len != STATE_LEN) {

@@ -9,9 +9,9 @@
  *	state			whether the map is whole, for readers in other processes (see store_open_reader)
  *	lock			flock of the one process that writes
  *
- * A batch fills one write transaction and, with every call, the log record of the same change, so that map and log can't
- * disagree; replay after a crash runs the same code on the log's records. One batch at a time, from one thread at a time.
- * Snapshots are for any thread.
+ * A batch fills one write transaction and, with every call, the log record of the same change, so that map and log
+ * can't disagree; replay after a crash runs the same code on the log's records. One batch at a time, from one thread at
+ * a time. Snapshots are for any thread.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -49,24 +49,26 @@ struct store_options {
 	unsigned checkpoint_ms;		/* at most this long between checkpoints of a store that changes */
 	uint64_t checkpoint_bytes;	/* or this much log */
 	bool relaxed;			/* no fdatasync of the log at a commit */
-	/* Says when something went wrong or right again in the background (a failed checkpoint, a dropped follower); may be NULL. */
+	/* Says when something went wrong or right again in the background (a failed checkpoint, a dropped follower);
+	 * may be NULL. */
 	void (*notice)(void *arg, bool is_error, const char *text);
 	void *notice_arg;
 };
 
 /* ---- opening ---- */
 
-/* Creates the directory (0700) and the store on first use, else recovers: after a crash of the process, replays the log behind the
- * map; after a loss of power, puts the map back to the checkpoint first. Starts the checkpoint thread. -EBUSY if another process
- * has it open for writing (the reason names its pid), -EBADMSG if it is damaged or of another format, -ENOTEMPTY if there is something
- * else in the directory, -ENOSPC if a commit can't be replayed for lack of room, or an errno of the system. Not before a fork: LMDB
- * knows its process. */
+/* Creates the directory (0700) and the store on first use, else recovers: after a crash of the process, replays the log
+ * behind the map; after a loss of power, puts the map back to the checkpoint first. Starts the checkpoint thread.
+ * -EBUSY if another process has it open for writing (the reason names its pid), -EBADMSG if it is damaged or of another
+ * format, -ENOTEMPTY if there is something else in the directory, -ENOSPC if a commit can't be replayed for lack of
+ * room, or an errno of the system. Not before a fork: LMDB knows its process. */
 int store_open(const char *path, const struct store_options *options, struct store **out, struct why *why);
-/* Takes a last checkpoint, marks the map as closed cleanly, frees. No batch or snapshot may be open. 0, or a negative errno if the
- * last checkpoint failed (nothing is lost: the log has it). */
+/* Takes a last checkpoint, marks the map as closed cleanly, frees. No batch or snapshot may be open. 0, or a negative
+ * errno if the last checkpoint failed (nothing is lost: the log has it). */
 int store_close(struct store *store);
-/* Opens the map for reading in another process than the daemon's (or without one). -EAGAIN with a reason if the map awaits
- * recovery: neither recovered in this boot nor closed cleanly. Only snapshots, store_copy, store_verify and store_figures work on it. */
+/* Opens the map for reading in another process than the daemon's (or without one). -EAGAIN with a reason if the map
+ * awaits recovery: neither recovered in this boot nor closed cleanly. Only snapshots, store_copy, store_verify and
+ * store_figures work on it. */
 int store_open_reader(const char *path, struct store **out, struct why *why);
 
 struct store_figures {
@@ -87,9 +89,9 @@ const char *store_path(const struct store *store);
 
 /* ---- reading ---- */
 
-/* A snapshot: all that was committed when it began and nothing later. Reuses a reader slot and memory of an earlier one. Hold
- * it briefly: pages that it can see are not reused. -ENOMEM, -EMFILE (too many at once: 1,000), -EIO; in a reader -EAGAIN: the map has
- * outgrown what is mapped, and other snapshots keep it from being mapped anew. */
+/* A snapshot: all that was committed when it began and nothing later. Reuses a reader slot and memory of an earlier
+ * one. Hold it briefly: pages that it can see are not reused. -ENOMEM, -EMFILE (too many at once: 1,000), -EIO; in a
+ * reader -EAGAIN: the map has outgrown what is mapped, and other snapshots keep it from being mapped anew. */
 int store_snap_begin(struct store *store, struct store_snap **out);
 void store_snap_end(struct store_snap *snap);		/* NULL is fine */
 /* Counts up with every commit; equal numbers see the same. */
@@ -101,14 +103,16 @@ int store_snap_seq(struct store_snap *snap, uint64_t *out);
 int store_get(struct store_snap *snap, enum store_table table, struct slice key, struct slice *out);
 int store_get_row(struct store_snap *snap, uint32_t rows, struct slice entity, struct slice *out);
 
-/* Walks in order of keys. `prefix` bounds a plain table's walk. store_walk_rows begins behind `after` (empty: at the first). */
+/* Walks in order of keys. `prefix` bounds a plain table's walk. store_walk_rows begins behind `after` (empty: at the
+ * first). */
 struct store_walk;
 int store_walk_begin(struct store_snap *snap, enum store_table table, struct slice prefix, struct store_walk **out);
 int store_walk_rows(struct store_snap *snap, uint32_t rows, struct slice after, struct store_walk **out);
 /* 0 with borrowed key (without the prefix of its row table) and value, or -ENOENT at the end. */
 int store_walk_next(struct store_walk *walk, struct slice *out_key, struct slice *out_value);
 void store_walk_end(struct store_walk *walk);		/* before its snapshot ends; NULL is fine */
-/* The lowest table of rows above `after` that has any row. -ENOENT: there is none. For verify, which must also find rows that nobody owns. */
+/* The lowest table of rows above `after` that has any row. -ENOENT: there is none. For verify, which must also find
+ * rows that nobody owns. */
 int store_rows_next(struct store_snap *snap, uint32_t after, uint32_t *out_rows);
 
 /* ---- writing ---- */
@@ -120,8 +124,8 @@ int store_batch_begin(struct store *store, struct store_batch **out);
 int store_batch_get(struct store_batch *batch, enum store_table table, struct slice key, struct slice *out);
 int store_batch_get_row(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice *out);
 
-/* Each changes the map and adds to the log record. -ENOSPC if the map is full (the batch is then fit only for rollback or
- * abort), -EFBIG, -ENOMEM. `rows` numbers a table of rows: a group's own, or a load's. */
+/* Each changes the map and adds to the log record. -ENOSPC if the map is full (the batch is then fit only for rollback
+ * or abort), -EFBIG, -ENOMEM. `rows` numbers a table of rows: a group's own, or a load's. */
 int store_batch_put(struct store_batch *batch, enum store_table table, struct slice key, struct slice value);
 int store_batch_delete(struct store_batch *batch, enum store_table table, struct slice key);	/* absent: -ENOENT, no change */
 int store_batch_row(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice delta);
@@ -129,8 +133,8 @@ int store_batch_row(struct store_batch *batch, uint32_t rows, struct slice entit
 int store_batch_late(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice record);
 int store_batch_note(struct store_batch *batch, struct slice note);
 
-/* A savepoint (one at a time): rollback undoes what came since, release keeps it. Single changes need none. A savepoint costs nothing; a
- * rollback does again what the batch had before it. */
+/* A savepoint (one at a time): rollback undoes what came since, release keeps it. Single changes need none. A savepoint
+ * costs nothing; a rollback does again what the batch had before it. */
 int store_batch_save(struct store_batch *batch);
 void store_batch_rollback(struct store_batch *batch);
 int store_batch_release(struct store_batch *batch);
@@ -139,16 +143,18 @@ bool store_batch_is_empty(const struct store_batch *batch);
 /* Bytes of log record so far: a bound on what a commit costs. */
 size_t store_batch_bytes(const struct store_batch *batch);
 
-/* The first half of a commit: makes sure the disk has room for the map's new pages, then appends the record to the log and syncs
- * it. On 0 the change is decided and will survive anything; `out_seq` numbers it. -ENOSPC: nothing was promised, abort it (a
- * retry may succeed: see store_make_room). -ENOMEM, -EMFILE: the same. -EIO: the log failed; its outcome is unknown, the store takes no more batches. */
+/* The first half of a commit: makes sure the disk has room for the map's new pages, then appends the record to the log
+ * and syncs it. On 0 the change is decided and will survive anything; `out_seq` numbers it. -ENOSPC: nothing was
+ * promised, abort it (a retry may succeed: see store_make_room). -ENOMEM, -EMFILE: the same. -EIO: the log failed; its
+ * outcome is unknown, the store takes no more batches. */
 int store_batch_log(struct store_batch *batch, uint64_t *out_seq);
-/* The second half: makes the change visible. Ends the batch whatever it returns. A failure behind a synced log is -EIO, and the store
- * takes no more batches until it was opened again. */
+/* The second half: makes the change visible. Ends the batch whatever it returns. A failure behind a synced log is -EIO,
+ * and the store takes no more batches until it was opened again. */
 int store_batch_commit(struct store_batch *batch);
 void store_batch_abort(struct store_batch *batch);	/* NULL is fine */
 
-/* Frees pages that only the checkpoint's pin holds, by making a new checkpoint and waiting for it. Not with a batch open. */
+/* Frees pages that only the checkpoint's pin holds, by making a new checkpoint and waiting for it. Not with a batch
+ * open. */
 int store_make_room(struct store *store);
 /* Would an ordinary write still fit, leaving the reserve that deletions need? Cheap: known from the last commits. */
 bool store_has_room(struct store *store);
@@ -168,11 +174,13 @@ struct store_change {
 /* Takes the next change off the front of a record's payload. 0, -ENOENT at the end, -EBADMSG. */
 int store_change_next(struct slice *payload, struct store_change *out);
 
-/* A follower reads committed records from `from_seq` on (0: behind what it acknowledged last; one that is new, the oldest there is), at its own pace; the log behind its position is
- * kept for it, across restarts, until it is released or dropped for falling behind by more than log_bytes. One thread at a time
- * for each. -ESTALE: the log no longer holds `from_seq`, seed from a snapshot; -EEXIST: the name is in use. */
+/* A follower reads committed records from `from_seq` on (0: behind what it acknowledged last; one that is new, the
+ * oldest there is), at its own pace; the log behind its position is kept for it, across restarts, until it is released
+ * or dropped for falling behind by more than log_bytes. One thread at a time for each. -ESTALE: the log no longer holds
+ * `from_seq`, seed from a snapshot; -EEXIST: the name is in use. */
 int store_follow(struct store *store, const char *name, uint64_t from_seq, struct store_follower **out, struct why *why);
-/* The next record: its payload is valid until the next call. -EAGAIN: nothing new yet (wait with store_follow_wait); -ESTALE: dropped. */
+/* The next record: its payload is valid until the next call. -EAGAIN: nothing new yet (wait with store_follow_wait);
+ * -ESTALE: dropped. */
 int store_follow_next(struct store_follower *follower, uint64_t *out_seq, struct slice *out_payload);
 /* Sleeps until there is something new or `timeout_ms` are over. */
 int store_follow_wait(struct store_follower *follower, unsigned timeout_ms);
@@ -183,12 +191,13 @@ int store_follow_release(struct store *store, const char *name);	/* forgets it *
 
 /* ---- copies ---- */
 
-/* Writes a consistent copy, itself a store closed cleanly, into the new or empty directory `path`; from a reader too. `progress` may
- * be NULL. */
+/* Writes a consistent copy, itself a store closed cleanly, into the new or empty directory `path`; from a reader too.
+ * `progress` may be NULL. */
 int store_copy(struct store *store, const char *path, void (*progress)(void *arg, uint64_t done, uint64_t total), void *arg,
 	       struct why *why);
-/* Walks every table and every log record behind the checkpoint and checks what the store itself promises (records are whole, keys well formed,
- * sequence without a gap); calls `found` for each fault. Returns the number of faults or a negative errno. */
+/* Walks every table and every log record behind the checkpoint and checks what the store itself promises (records are
+ * whole, keys well formed, sequence without a gap); calls `found` for each fault. Returns the number of faults or a
+ * negative errno. */
 int store_verify(struct store *store, void (*found)(void *arg, const char *fault), void *arg);
 
 #endif

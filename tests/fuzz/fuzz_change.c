@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes as the payload of a log record: store_change_next stays inside, goes forward with every change, and stops for good at a fault. */
+/* Bytes as the payload of a log record: store_change_next stays inside, goes forward with every change, and stops for
+ * good at a fault. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes as records. No accessor may read outside, whatever the bytes are; and a row and a delta that record_check lets pass give a row that it
- * lets pass. The input is a row, if two bytes say so of that length, and a delta.
+ * Bytes as records. No accessor may read outside, whatever the bytes are; and a row and a delta that record_check lets
+ * pass give a row that it lets pass. The input is a row, if two bytes say so of that length, and a delta.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -42,7 +42,8 @@ static void apply(struct slice row_bytes, struct slice delta_bytes)
 	if (record_view(row_bytes, &row) < 0 || record_view(delta_bytes, &delta) < 0)
 		return;
 	if (record_apply(&row, &delta, &out) == 0 && out.len && record_check(delta_bytes, true, NULL) == 0 &&
-	    (!row_bytes.len || record_check(row_bytes, false, NULL) == 0) && record_check(buf_slice(&out), false, &why) < 0)
+	    (!row_bytes.len || record_check(row_bytes, false, NULL) == 0) && record_check(buf_slice(&out), false,
+											  &why) < 0)
 		abort();
 	look(buf_slice(&out));
 	buf_release(&out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of the store share. Commit number n is made of n alone: play_commit does it to a store, model_play to a plain model; so
- * whoever finds a store with its newest commit n knows what must be in it.
+ * What the tests of the store share. Commit number n is made of n alone: play_commit does it to a store, model_play to
+ * a plain model; so whoever finds a store with its newest commit n knows what must be in it.
  */
 #ifndef STORE_HELP_H
 #define STORE_HELP_H
@@ -92,7 +92,8 @@ static inline void take_notice(void *arg, bool is_error, const char *text)
 
 static inline struct store_options plain_options(void)
 {
-	return (struct store_options){ .map_bytes = 256 << 20, .segment_bytes = 64 << 10, .log_bytes = 1 << 20, .checkpoint_ms = 50,
+	return (struct store_options){ .map_bytes = 256 << 20, .segment_bytes = 64 << 10, .log_bytes = 1 << 20,
+				       .checkpoint_ms = 50,
 				       .checkpoint_bytes = 1 << 20, .notice = take_notice };
 }
 

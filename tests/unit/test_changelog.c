@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The change log by itself: segments, recycling, tails that are cut, stale records that must not come back, damage that must be told. */
+/* The change log by itself: segments, recycling, tails that are cut, stale records that must not come back, damage that
+ * must be told. */
 #include "store/changelog.h"
 
 #include <errno.h>
@@ -79,7 +80,8 @@ static uint64_t read_all(struct log_reader *reader, int dir, unsigned life, stru
 	return last;
 }
 
-static void start(struct changelog *log, int dir, bool relaxed, const struct log_position *from, unsigned life, uint64_t want)
+static void start(struct changelog *log, int dir, bool relaxed, const struct log_position *from, unsigned life,
+		  uint64_t want)
 {
 	struct log_position last = { 0 };
 	struct log_reader reader;
@@ -121,7 +123,8 @@ static void test_round_trip(void)
 		CHECK_INT(log_reader_next(&reader, &seq, &payload), 0);
 		CHECK_INT(seq, log.segments[i].first_seq);
 		CHECK(changelog_locate(&log, seq, &segment) && segment.number == log.segments[i].number);
-		CHECK(seq == 1 || (changelog_locate(&log, seq - 1, &segment) && segment.number == log.segments[i].number - 1));
+		CHECK(seq == 1 || (changelog_locate(&log, seq - 1, &segment) &&
+				   segment.number == log.segments[i].number - 1));
 		CHECK_INT(read_all(&reader, dir, 0, NULL), 201);
 		log_reader_release(&reader);
 	}
@@ -185,8 +188,8 @@ static void spoil(int dir, const struct log_position *pos, size_t at)
 	close(fd);
 }
 
-/* A relaxed log may lose a record in the middle. It is cut there; the new record in its place has the same length, and the old one behind
- * it fits by seq and place, but does not follow it. */
+/* A relaxed log may lose a record in the middle. It is cut there; the new record in its place has the same length, and
+ * the old one behind it fits by seq and place, but does not follow it. */
 static void test_stale(void)
 {
 	int dir = dir_of("stale");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Followers: everything once and in order, across recycled segments and restarts; dropped when they are too slow; woken when there is news. */
+/* Followers: everything once and in order, across recycled segments and restarts; dropped when they are too slow; woken
+ * when there is news. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include "store_help.h"

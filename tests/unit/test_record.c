@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Records: the worked example byte by byte, building and finding, bounds, damaged bytes, and record_apply against a plain model. */
+/* Records: the worked example byte by byte, building and finding, bounds, damaged bytes, and record_apply against a
+ * plain model. */
 #include "store/record.h"
 
 #include <errno.h>
@@ -17,14 +18,16 @@ static uint32_t rnd(uint32_t below)
 
 static struct record_stamp stamp_of(int64_t event_ns, int64_t ingest_ns)
 {
-	return (struct record_stamp){ .event_ns = event_ns, .ingest_ns = ingest_ns, .origin = 7, .lane = RECORD_LANE_DIRECT };
+	return (struct record_stamp){ .event_ns = event_ns, .ingest_ns = ingest_ns, .origin = 7,
+				      .lane = RECORD_LANE_DIRECT };
 }
 
 static void test_example(void)
 {
 	static const uint8_t want[] = {
 		0x01, 0x01, 0x02, 0x00, 0x01, 0x00, 0x00, 0x00,
-		0xe8, 0x03, 0, 0, 0, 0, 0, 0, 0xd0, 0x07, 0, 0, 0, 0, 0, 0, 0x07, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0,
+		0xe8, 0x03, 0, 0, 0, 0, 0, 0, 0xd0, 0x07, 0, 0, 0, 0, 0, 0, 0x07, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+			0, 0, 0,
 		0x00, 0x00, 0x00, 0x00, 0x08, 0x00, 0x00, 0x0d,
 		0x02, 0x00, 0x00, 0x00, 0x08, 0x00, 0x00, 0x0e,
 		0x05, 0, 0, 0, 0, 0, 0, 0,
@@ -67,7 +70,8 @@ static void test_example(void)
 
 static void test_builder(void)
 {
-	struct record_stamp old = stamp_of(1, 1), new = stamp_of(2, 2), again = stamp_of(1, 1), unused = stamp_of(9, 9), back;
+	struct record_stamp old = stamp_of(1, 1), new = stamp_of(2, 2), again = stamp_of(1, 1),
+		unused = stamp_of(9, 9), back;
 	struct record_builder b = { 0 };
 	struct buf out = { 0 };
 	struct record rec;
@@ -135,7 +139,8 @@ static void test_bounds(void)
 	record_builder_reset(&b, RECORD_EXISTS);
 	for (unsigned i = 0; i < 65534; i++) {
 		stamp = stamp_of(i, i);
-		record_builder_cell(&b, (uint16_t)(65533 - i), RECORD_NULL, 1, record_builder_stamp(&b, &stamp), slice_of(NULL, 0));
+		record_builder_cell(&b, (uint16_t)(65533 - i), RECORD_NULL, 1, record_builder_stamp(&b, &stamp),
+				    slice_of(NULL, 0));
 	}
 	CHECK_INT(record_builder_finish(&b, &out), 0);
 	CHECK_INT(record_check(buf_slice(&out), false, NULL), 0);
@@ -170,13 +175,15 @@ struct model {
 
 static bool same_stamp(const struct record_stamp *a, const struct record_stamp *b)
 {
-	return a->event_ns == b->event_ns && a->ingest_ns == b->ingest_ns && a->origin == b->origin && a->source == b->source &&
+	return a->event_ns == b->event_ns && a->ingest_ns == b->ingest_ns && a->origin == b->origin &&
+		a->source == b->source &&
 	       a->lane == b->lane;
 }
 
 static struct record_stamp random_stamp(void)
 {
-	return (struct record_stamp){ .event_ns = (int64_t)rnd(30) - 5, .ingest_ns = rnd(6), .origin = rnd(2), .source = rnd(2),
+	return (struct record_stamp){ .event_ns = (int64_t)rnd(30) - 5, .ingest_ns = rnd(6), .origin = rnd(2),
+				      .source = rnd(2),
 				      .lane = (uint8_t)(1 + rnd(3)) };
 }
 
@@ -309,13 +316,15 @@ static void test_many_stamps(void)
 	for (unsigned i = 0; i < 3000; i++) {
 		values[i] = i;
 		stamp = stamp_of(i, 1);
-		record_builder_cell(&b, (uint16_t)i, RECORD_PRESENT, 1, record_builder_stamp(&b, &stamp), slice_of(&values[i], 4));
+		record_builder_cell(&b, (uint16_t)i, RECORD_PRESENT, 1, record_builder_stamp(&b, &stamp),
+				    slice_of(&values[i], 4));
 	}
 	NEED(record_builder_finish(&b, &row) == 0);
 	record_builder_reset(&b, RECORD_EXISTS);
 	for (unsigned i = 0; i < 3000; i++) {
 		stamp = stamp_of(i + 1500, 1);
-		record_builder_cell(&b, (uint16_t)(i + 1500), RECORD_PRESENT, 1, record_builder_stamp(&b, &stamp), slice_of(&values[i], 4));
+		record_builder_cell(&b, (uint16_t)(i + 1500), RECORD_PRESENT, 1, record_builder_stamp(&b, &stamp),
+				    slice_of(&values[i], 4));
 	}
 	NEED(record_builder_finish(&b, &delta) == 0);
 	NEED(record_view(buf_slice(&row), &row_view) == 0);
@@ -351,7 +360,8 @@ static void test_too_large(void)
 	NEED(large);
 	for (uint16_t i = 0; i < 2; i++) {
 		record_builder_reset(&b, RECORD_EXISTS);
-		record_builder_cell(&b, i, RECORD_PRESENT, 7, record_builder_stamp(&b, &stamp), slice_of(large, 3 << 20));
+		record_builder_cell(&b, i, RECORD_PRESENT, 7, record_builder_stamp(&b, &stamp),
+				    slice_of(large, 3 << 20));
 		NEED(record_builder_finish(&b, i ? &delta : &row) == 0);
 	}
 	NEED(record_view(buf_slice(&row), &row_view) == 0);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Recovery. Children make commits and are killed; what they acknowledged is known through shared memory. A loss of power is played by
- * another boot id, and by mixing the pages of two moments of data.mdb, as a disk may have them. Opening and checking is done in children too: a
- * damaged map can kill whoever reads it, and one test wants to see just that.
+ * Recovery. Children make commits and are killed; what they acknowledged is known through shared memory. A loss of
+ * power is played by another boot id, and by mixing the pages of two moments of data.mdb, as a disk may have them.
+ * Opening and checking is done in children too: a damaged map can kill whoever reads it, and one test wants to see just
+ * that.
  */
 #include <signal.h>
 #include <time.h>
+#include "store/slots.h"
 #include "store_help.h"
 
 static _Atomic uint64_t *acked;
@@ -42,7 +44,8 @@ static int in_child(int (*run)(const char *path, const struct store_options *opt
 	return status;
 }
 
-/* Opens, looks whether all is there that was acknowledged and at most the one commit more that was under way, and closes. */
+/* Opens, looks whether all is there that was acknowledged and at most the one commit more that was under way, and
+ * closes. */
 static int open_and_check(const char *path, const struct store_options *options, uint64_t arg)
 {
 	struct store *store;
@@ -428,6 +431,66 @@ static void test_checkpoint_damage(void)
 	CHECK(damaged <= 1);
 }
 
+/* ---- a map whose sync failed ---- */
+
+/* What the store writes then: open, and no boot. */
+static void mark_suspect(const char *path)
+{
+	int dir = open(path, O_RDONLY | O_DIRECTORY);
+	struct buf content = { 0 };
+	struct slots state;
+
+	NEED(dir >= 0 && slots_open(dir, "state", SLOTS_SMALL, true, &state, &content) == 0 && content.len > 16);
+	memset(content.data + 16, 0, content.len - 16);
+	NEED(slots_write(&state, buf_slice(&content)) == 0);
+	slots_close(&state);
+	buf_release(&content);
+	close(dir);
+}
+
+/* In the same boot the map goes back to its checkpoint, but never under a reader that still maps it. */
+static void test_suspect(void)
+{
+	struct store_options options = plain_options();
+	const char *path = path_of("suspect");
+	struct store_figures figures;
+	struct store *store;
+	struct why why;
+	int ready[2], go[2], status;
+	char byte, pid_text[40];
+	pid_t pid;
+
+	*acked = 0;
+	options.checkpoint_ms = 60000;
+	options.checkpoint_bytes = 1 << 30;
+	set_boot(7000);
+	CHECK_INT(in_child(open_and_commit, path, &options, 80), 0);
+	NEED(pipe(ready) == 0 && pipe(go) == 0);
+	pid = fork();
+	NEED(pid >= 0);
+	if (pid == 0) {
+		close(go[1]);
+		NEED(store_open_reader(path, &store, &why) == 0 && write(ready[1], "", 1) == 1);
+		NEED(read(go[0], &byte, 1) == 0);
+		_exit(store_close(store) != 0);
+	}
+	NEED(read(ready[0], &byte, 1) == 1);
+	mark_suspect(path);
+	CHECK_INT(store_open(path, &options, &store, &why), -EBUSY);
+	snprintf(pid_text, sizeof pid_text, "process %ld", (long)pid);
+	CHECK(strstr(why.text, pid_text));
+	close(go[1]);
+	NEED(waitpid(pid, &status, 0) == pid);
+	CHECK_INT(status, 0);
+	store = open_store(path, &options);
+	store_figures(store, &figures);
+	CHECK(figures.after_power_loss);
+	CHECK_INT(figures.last_seq, 80);
+	CHECK_INT(figures.replayed, 80);
+	check_store(store);
+	CHECK_INT(store_close(store), 0);
+}
+
 int main(void)
 {
 	acked = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -439,5 +502,6 @@ int main(void)
 	test_power();
 	test_log();
 	test_checkpoint_damage();
+	test_suspect();
 	return test_end("recover");
 }

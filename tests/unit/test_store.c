@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The store from its door: batches against a model, snapshots, walks, bounds, a full map, readers in other processes, copies. */
+/* The store from its door: batches against a model, snapshots, walks, bounds, a full map, readers in other processes,
+ * copies. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include "store_help.h"
@@ -326,7 +327,8 @@ static void test_make_room(void)
 	CHECK_INT(store_close(store), 0);
 }
 
-/* A map filled to the brim: ENOSPC in the writer's hands and never behind the log; deletions still work, and then writes again. */
+/* A map filled to the brim: ENOSPC in the writer's hands and never behind the log; deletions still work, and then
+ * writes again. */
 static void test_full_map(void)
 {
 	struct store_options options = plain_options();
@@ -437,7 +439,8 @@ static void test_large_commit(void)
 		store = open_store(path_of("large"), &options);
 		for (unsigned i = 0; i < 4; i++) {
 			NEED(store_batch_begin(store, &batch) == 0);
-			NEED(store_batch_put(batch, STORE_STATS, name_of(name, "l", i), slice_of(large, i % 2 ? 3 << 20 : 30)) == 0);
+			NEED(store_batch_put(batch, STORE_STATS, name_of(name, "l", i),
+					     slice_of(large, i % 2 ? 3 << 20 : 30)) == 0);
 			NEED(store_batch_log(batch, &seq) == 0 && store_batch_commit(batch) == 0);
 		}
 		_exit(0);
@@ -460,7 +463,8 @@ static void test_large_commit(void)
 
 /* ---- readers in other processes ---- */
 
-/* A child that opens the store as a reader, checks it at each byte of the pipe, and ends with its number of failures. */
+/* A child that opens the store as a reader, checks it at each byte of the pipe, and ends with its number of
+ * failures. */
 static pid_t start_reader(const char *path, int *out_go, int *out_done)
 {
 	int go[2], done[2];
