@@ -2,8 +2,12 @@
 /*
  * Keeps the node table small. The kernel forgets names when it is short of memory, which on a big machine is never: a walk over a million
  * entities would leave a million nodes here, and a good gigabyte in the kernel. As every name is looked up again anyway, little is
- * lost by forgetting it: past a bound, a thread goes round the table and makes the kernel drop names that nobody has looked up since it
- * last came by; the nodes go with the kernel's forgets.
+ * lost by forgetting it: past a bound, a thread goes round the table and asks the kernel to let go of nodes that nobody has looked up since
+ * it last came by; ours go with the kernel's forgets.
+ *
+ * Linux has a message for that since 6.18 (FUSE_NOTIFY_PRUNE: node numbers; what is in use, be it as somebody's working directory, is
+ * left alone), which libfuse 3.14 does not know; it is a few words written to the session's descriptor. An older kernel refuses it once, and
+ * then only files' names are dropped one by one, for dropping a directory's name takes it away from those who stand in it.
  *
  * The thread is one of its own, for the kernel takes the directory's lock to drop a name, and whoever holds that may be waiting
  * for any of the other threads.
@@ -13,25 +17,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
 enum {
 	NODES_MAX = 65536,	/* 13 MB here, some 80 in the kernel */
-	BATCH = 64,
-	CHAINS_A_STEP = 1024,	/* looked at under the lock in one go */
+	BATCH = 512,		/* what the kernel takes in one go */
+	CHAINS_A_LOOK = 128,	/* looked at under the lock in one go: some 10 us */
+	CHAINS_A_STEP = 1024,	/* looked at between two messages */
 	PAUSE_MS = 100,		/* when there was nothing to drop: everything is in use */
-};
-
-/* A name to be dropped. */
-struct victim {
-	fuse_ino_t parent;
-	char name[TEXT_ENTITY_MAX + 8];
+	NOTIFY_PRUNE = 9,	/* the kernel's number of the message */
 };
 
 struct trim {
-	struct victim victims[BATCH];
+	uint64_t inos[BATCH];
+	struct node *nodes[BATCH];	/* of files, held, where names must be dropped instead */
 	unsigned n;
-	size_t hand;		/* the chain to look at next */
-	const struct catalog *cat;
+	size_t hand;			/* the chain to look at next */
+	bool by_name;			/* the kernel does not know the message */
 };
 
 void trim_wake_locked(struct mount *mount)
@@ -40,54 +42,29 @@ void trim_wake_locked(struct mount *mount)
 		pthread_cond_signal(&mount->trim_wake);
 }
 
-/* The name by which the kernel knows it; false if it is not one that can be dropped. */
-static bool name_of(const struct trim *trim, const struct node *node, char out[TEXT_ENTITY_MAX + 8])
-{
-	const struct catalog_feature *feature;
-	const struct catalog_group *grp;
-	struct target target;
-
-	if (node->kind == NODE_ENTITY || node->kind == NODE_ROW) {
-		snprintf(out, TEXT_ENTITY_MAX + 8, "%s", node->kind == NODE_ROW ? ".row" : node->name);
-		return true;
-	}
-	if (node->kind != NODE_VALUE && node->kind != NODE_BIN)
-		return false;
-	node_target_locked(node, &target);
-	grp = catalog_find_id(trim->cat, target.group_id);
-	feature = grp ? catalog_feature_at(grp, (uint16_t)node->number) : NULL;
-	if (!feature)
-		return false;
-	snprintf(out, TEXT_ENTITY_MAX + 8, "%s%s", feature->name, node->kind == NODE_BIN ? ".bin" : "");
-	return true;
-}
-
 /* Gives a node that was looked up since the last time another round. */
-static void visit(struct mount *mount, struct trim *trim, struct node *node)
+static void visit(const struct mount *mount, struct trim *trim, struct node *node)
 {
-	struct victim *victim = &trim->victims[trim->n];
-
 	if (node->refs || !node->lookups || node->is_dropped)
 		return;
 	if (node->is_used) {
 		node->is_used = false;
 		return;
 	}
-	if (!name_of(trim, node, victim->name))
+	if (trim->by_name && node->kind != NODE_VALUE && node->kind != NODE_BIN)
 		return;
-	victim->parent = node_ino(mount, node->parent);
 	node->is_dropped = true;
-	trim->n++;
+	if (trim->by_name) {
+		node_hold_locked(node);
+		trim->nodes[trim->n] = node;
+	}
+	trim->inos[trim->n++] = node_ino(mount, node);
 }
 
-static void gather(struct mount *mount, struct trim *trim)
+static void look(struct mount *mount, struct trim *trim)
 {
-	uint64_t number;
-
-	trim->n = 0;
-	trim->cat = catalog_current_get(mount->lane->cur, &number);
 	pthread_mutex_lock(&mount->lock);
-	for (unsigned i = 0; i < CHAINS_A_STEP && trim->n < BATCH; i++) {
+	for (unsigned i = 0; i < CHAINS_A_LOOK && trim->n < BATCH; i++) {
 		struct node *node;
 
 		if (trim->hand >= mount->n_chains)
@@ -96,16 +73,59 @@ static void gather(struct mount *mount, struct trim *trim)
 			visit(mount, trim, node);
 	}
 	pthread_mutex_unlock(&mount->lock);
-	catalog_unref(trim->cat);
 }
 
-/* What cannot be dropped is in use, or gone already. A parent that was forgotten meanwhile is not found, and if its number stands for
- * another directory by now, a name there is looked up once more than it had to be. */
-static void drop(struct mount *mount, const struct trim *trim)
+static void gather(struct mount *mount, struct trim *trim)
 {
-	for (unsigned i = 0; i < trim->n; i++)
-		fuse_lowlevel_notify_inval_entry(mount->session, trim->victims[i].parent, trim->victims[i].name,
-						 strlen(trim->victims[i].name));
+	trim->n = 0;
+	for (unsigned i = 0; i < CHAINS_A_STEP && trim->n < BATCH; i += CHAINS_A_LOOK)
+		look(mount, trim);
+}
+
+/* false if the kernel does not know the message. */
+static bool prune(struct mount *mount, struct trim *trim)
+{
+	struct {
+		uint32_t len;
+		int32_t code;
+		uint64_t unique;	/* 0: a message of ours, not an answer */
+		uint32_t count, padding;
+		uint64_t spare;
+	} head = { .len = (uint32_t)(sizeof head + trim->n * sizeof *trim->inos), .code = NOTIFY_PRUNE, .count = trim->n };
+	struct iovec parts[2] = { { &head, sizeof head }, { trim->inos, trim->n * sizeof *trim->inos } };
+
+	return writev(fuse_session_fd(mount->session), parts, 2) == (ssize_t)head.len;
+}
+
+/* What cannot be dropped is in use, or gone already. */
+static void drop_name(struct mount *mount, struct node *node)
+{
+	const struct catalog_feature *feature;
+	const struct catalog_group *grp;
+	char name[TEXT_NAME_MAX + 8];
+	struct target target;
+	uint64_t number;
+	struct catalog *cat = catalog_current_get(mount->lane->cur, &number);
+
+	node_target(mount, node, &target);
+	grp = catalog_find_id(cat, target.group_id);
+	feature = grp ? catalog_feature_at(grp, (uint16_t)target.number) : NULL;
+	if (feature) {
+		snprintf(name, sizeof name, "%s%s", feature->name, target.kind == NODE_BIN ? ".bin" : "");
+		fuse_lowlevel_notify_inval_entry(mount->session, node_ino(mount, node->parent), name, strlen(name));
+	}
+	catalog_unref(cat);
+	node_drop(mount, node);
+}
+
+static void drop(struct mount *mount, struct trim *trim)
+{
+	if (trim->by_name) {
+		for (unsigned i = 0; i < trim->n; i++)
+			drop_name(mount, trim->nodes[i]);
+	} else if (trim->n && !prune(mount, trim)) {
+		trim->by_name = true;
+	}
 }
 
 /* Goes round until there are few enough, twice at the most: the first may only have found all of them used. */
@@ -134,21 +154,18 @@ static void *work(void *arg)
 		return NULL;
 	pthread_mutex_lock(&mount->lock);
 	while (!mount->trim_stops) {
-		if (mount->n_nodes > NODES_MAX) {
-			mount->is_trimming = true;
-			pthread_mutex_unlock(&mount->lock);
-			trim_nodes(mount, trim);
-			pthread_mutex_lock(&mount->lock);
-			mount->is_trimming = false;
-		}
-		if (mount->trim_stops)
-			break;
-		if (mount->n_nodes > NODES_MAX) {
-			until = attr_time(clock_monotonic() + PAUSE_MS * (CLOCK_SECOND / 1000));
-			pthread_cond_timedwait(&mount->trim_wake, &mount->lock, &until);
-		} else {
+		if (mount->n_nodes <= NODES_MAX) {
 			pthread_cond_wait(&mount->trim_wake, &mount->lock);
+			continue;
 		}
+		mount->is_trimming = true;
+		pthread_mutex_unlock(&mount->lock);
+		trim_nodes(mount, trim);
+		pthread_mutex_lock(&mount->lock);
+		mount->is_trimming = false;
+		until = attr_time(clock_monotonic() + PAUSE_MS * (CLOCK_SECOND / 1000));
+		if (!mount->trim_stops && mount->n_nodes > NODES_MAX)
+			pthread_cond_timedwait(&mount->trim_wake, &mount->lock, &until);
 	}
 	pthread_mutex_unlock(&mount->lock);
 	free(trim);

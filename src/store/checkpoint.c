@@ -58,7 +58,7 @@ enum {
 	HEAD = 56,
 	SLOT_BYTES = 4096 + 2 * ENV_PAGE_MAX,
 	STEP = 4 << 20,			/* bytes of the file written back at a time */
-	GROWTH = 64 << 20,		/* bytes that the map may grow by before a checkpoint is due */
+	GROWTH_MIN = 64 << 20,		/* bytes that the map may at least grow by before a checkpoint is due */
 	READERS_CHECK_S = 5,
 	/* LMDB's meta page: its header, then magic, version, address, size, two tables, last page, transaction. */
 	META_MAGIC_AT = 16, META_VERSION_AT = 20, META_PAGE_BYTES_AT = 40, META_TXNID_AT = 144, META_LEN = 152,
@@ -484,15 +484,18 @@ static void clear_dead_readers(struct store *store)
 }
 
 /* Much log, or much map: while the pin holds, every page that is changed is a new one at the end of the file, and that
- * is some hundred times what a small change writes into the log. */
+ * is some hundred times what a small change writes into the log. A large map may double: checkpoints one after the other
+ * would write each hot page once a checkpoint, and cost more than they save. */
 bool checkpoint_is_due(struct store *store)
 {
 	uint64_t log = atomic_load_explicit(&store->log.bytes_written, memory_order_relaxed);
+	uint64_t log_then = atomic_load_explicit(&store->checkpoint_bytes, memory_order_relaxed);
+	uint64_t pages_then = atomic_load_explicit(&store->checkpoint_pages, memory_order_relaxed);
+	uint64_t growth = GROWTH_MIN / store->page_bytes;
 
-	return log - atomic_load_explicit(&store->checkpoint_bytes,
-					  memory_order_relaxed) >= store->options.checkpoint_bytes ||
-	       space_used_pages(store, NULL) >= atomic_load_explicit(&store->checkpoint_pages, memory_order_relaxed) +
-	       GROWTH / store->page_bytes;
+	if (growth < pages_then)
+		growth = pages_then;
+	return log - log_then >= store->options.checkpoint_bytes || space_used_pages(store, NULL) >= pages_then + growth;
 }
 
 static void *run(void *arg)

@@ -10,6 +10,7 @@ int main(int argc, char **argv)
 	int64_t begin = clock_monotonic();
 	long entities, features;
 
+	setlinebuf(stdout);
 	if (argc < 3)
 		bench_die("usage: bench_fill STORE ENTITIES [FEATURES]");
 	entities = bench_number("ENTITIES", argv[2], 1);

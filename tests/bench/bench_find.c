@@ -208,6 +208,7 @@ int main(int argc, char **argv)
 {
 	struct setup s = { .cores = "?", .rounds = 5 };
 
+	setlinebuf(stdout);
 	if (argc < 5)
 		bench_die("usage: bench_find list|names|tree MOUNT NULL_MOUNT DAEMON_PID [--core N] [--cores WORDS] [--rounds N]");
 	s.mode = argv[1];

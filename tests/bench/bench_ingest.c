@@ -348,6 +348,7 @@ int main(int argc, char **argv)
 	struct setup s = { .core = -1, .rounds = 20, .entities = 1000000, .updates = 1000000, .free_updates = 400000, .seconds = 60,
 			   .stall_rounds = 4, .stall_commits = 2000, .seed = UINT64_C(88172645463325252) };
 
+	setlinebuf(stdout);
 	if (argc < 2)
 		bench_die("usage: bench_ingest FOLDER [--core N] [--rounds N] [--entities N] [--updates N] [--free-updates N] "
 			  "[--seconds N] [--stall-rounds N] [--stall-commits N]");

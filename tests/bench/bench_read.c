@@ -20,6 +20,7 @@ int main(int argc, char **argv)
 	uint64_t seed = UINT64_C(88172645463325252);
 	long rounds = 20, ops = 500, entities = 10000;
 
+	setlinebuf(stdout);
 	if (argc < 3)
 		bench_die("usage: bench_read MOUNT NULL_MOUNT [--core N] [--cores WORDS] [--rounds N] [--ops N] [--entities N]");
 	for (int i = 3; i < argc; i += 2) {

@@ -161,6 +161,7 @@ int main(int argc, char **argv)
 			   .seed = UINT64_C(88172645463325252) };
 	const char *mode = argc > 1 ? argv[1] : "";
 
+	setlinebuf(stdout);
 	if (argc < 5)
 		bench_die("usage: bench_write one|many|relaxed MOUNT NULL_MOUNT FLOOR_FILE [--core N] [--cores WORDS] [--rounds N] "
 			  "[--ops N] [--entities N] [--writers N]");
