@@ -403,12 +403,18 @@ static void end_rmdir(struct job *job, int rc)
 
 	if (rc == 0 && job->node == &mount->root)
 		dir_touch_root(mount);
-	if (rc == 0 && job->node->kind == NODE_GROUP) {
+	if (rc == 0) {
 		pthread_mutex_lock(&mount->lock);
-		node = node_find_locked(mount, job->node, NODE_ENTITY, 0, job->name);
+		if (job->node == &mount->root)
+			node = node_find_locked(mount, job->node, NODE_GROUP, job->from.group_id, NULL);
+		else
+			node = node_find_locked(mount, job->node, NODE_ENTITY, 0, job->name);
 		if (node) {
+			node_hold_locked(node);
+			scratch_clear_locked(mount, node);
 			node->is_gone = true;
 			node_detach_locked(mount, node);
+			node_drop_locked(mount, node);
 		}
 		pthread_mutex_unlock(&mount->lock);
 	}
@@ -447,6 +453,7 @@ static int remove_dir(struct call *call)
 		rc = name_job(call, end_rmdir, &job);
 	if (rc != 0)
 		return rc;
+	job->from.group_id = id;
 	if (target.kind == NODE_ROOT)
 		direct_remove_group(mount->lane, &job->origin, id, job_done, job);
 	else

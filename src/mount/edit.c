@@ -284,7 +284,6 @@ int edit_open(struct mount *mount, struct node *node, const struct target *targe
 	edit->tid = ctx->pid;
 	edit->limit = limit_of(target->kind);
 	edit->event_ns = INGEST_NOW;
-	edit->is_created = is_created;
 	edit->is_plain = target->kind == NODE_VALUE && is_one_line(mount, target);
 	edit->is_armed = is_created || (flags & O_TRUNC);
 	edit->is_sequential = is_empty;
@@ -450,7 +449,7 @@ static struct job *take_job(struct mount *mount, struct edit *edit, fuse_req_t r
 	if (!job)
 		return NULL;
 	job->origin = (struct direct_origin){ .uid = edit->uid, .event_ns = edit->event_ns };
-	edit->is_dirty = edit->is_armed = edit->is_created = false;
+	edit->is_dirty = edit->is_armed = false;
 	edit->event_ns = INGEST_NOW;
 	return job;
 }

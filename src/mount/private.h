@@ -347,7 +347,6 @@ struct edit {
 	struct edit *next, **prev;	/* [L] */
 	unsigned refs;			/* [L] the open file, and who works with it just now */
 	bool is_parked;			/* [L] truncated or created, nothing written, and its opener has closed a descriptor of it */
-	bool is_created;		/* the name had no value when it was opened */
 	bool is_plain;			/* a whole line is a whole value */
 	uid_t uid;
 	pid_t tid;			/* of the thread that opened it */
@@ -429,6 +428,8 @@ int scratch_write(struct mount *mount, struct node *node, struct slice bytes, of
 int scratch_setattr(struct mount *mount, struct node *node, const struct stat *attr, int to_set);
 void scratch_close(struct mount *mount, struct handle *handle);
 void scratch_unlink_locked(struct mount *mount, struct node *node);
+/* Takes the names of those below a directory that was removed. */
+void scratch_clear_locked(struct mount *mount, const struct node *dir);
 /* Takes the names of those that nobody used for a while. */
 void scratch_sweep_locked(struct mount *mount, int64_t now_ns);
 

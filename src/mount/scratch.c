@@ -110,6 +110,21 @@ void scratch_unlink_locked(struct mount *mount, struct node *node)
 	node_drop_locked(mount, node);
 }
 
+void scratch_clear_locked(struct mount *mount, const struct node *dir)
+{
+	struct scratch *scratch = mount->scratch_first, *next;
+
+	for (; scratch; scratch = next) {
+		const struct node *up = scratch->node->parent;
+
+		next = scratch->next;
+		while (up && up != dir)
+			up = up->parent;
+		if (up)
+			scratch_unlink_locked(mount, scratch->node);
+	}
+}
+
 void scratch_sweep_locked(struct mount *mount, int64_t now_ns)
 {
 	struct scratch *scratch = mount->scratch_first, *next;

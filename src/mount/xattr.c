@@ -212,11 +212,10 @@ static void read_attrs(struct call *call)
 	serve_end(&view);
 }
 
+/* The attribute's name travels as name2, for name is one in a directory. */
 static void run_read(struct call *call)
 {
-	const char *name = call->name2;
-
-	call->name = name;
+	call->name = call->name2;
 	read_attrs(call);
 }
 

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* The node table without a kernel: finding, counting, detaching, renaming, and memory that follows the forgets. */
+#include "mount/private.h"
+#include "test.h"
+
+static struct mount *new_mount(void)
+{
+	struct mount *mount = calloc(1, sizeof *mount);
+
+	NEED(mount);
+	pthread_mutex_init(&mount->lock, NULL);
+	NEED(node_table_init(mount) == 0);
+	return mount;
+}
+
+static void free_mount(struct mount *mount)
+{
+	node_table_release(mount);
+	CHECK_INT(mount->n_nodes, 0);
+	pthread_mutex_destroy(&mount->lock);
+	free(mount);
+}
+
+/* As a lookup does it. */
+static struct node *look(struct mount *mount, struct node *parent, enum node_kind kind, uint32_t number, const char *name)
+{
+	struct node *node;
+
+	pthread_mutex_lock(&mount->lock);
+	node = node_get_locked(mount, parent, kind, number, name);
+	NEED(node);
+	node_count_locked(node);
+	pthread_mutex_unlock(&mount->lock);
+	return node;
+}
+
+static void test_targets(void)
+{
+	struct mount *mount = new_mount();
+	struct node *grp = look(mount, &mount->root, NODE_GROUP, 7, NULL), *entity = look(mount, grp, NODE_ENTITY, 0, "u1");
+	struct node *value = look(mount, entity, NODE_VALUE, 3, NULL);
+	struct target target;
+
+	node_target(mount, value, &target);
+	CHECK_INT(target.kind, NODE_VALUE);
+	CHECK_INT(target.group_id, 7);
+	CHECK_INT(target.number, 3);
+	CHECK_TEXT(target_entity(&target), "u1");
+	node_target(mount, grp, &target);
+	CHECK_INT(target.group_id, 7);
+	CHECK_INT(target.entity_len, 0);
+	node_target(mount, &mount->root, &target);
+	CHECK_INT(target.group_id, CATALOG_ROOT_ID);
+	CHECK_INT(node_ino(mount, &mount->root), FUSE_ROOT_ID);
+	CHECK(node_of(mount, node_ino(mount, value)) == value);
+	CHECK(look(mount, entity, NODE_VALUE, 3, NULL) == value);
+	CHECK(look(mount, entity, NODE_BIN, 3, NULL) != value);
+	free_mount(mount);
+}
+
+/* Forgetting a child may free its parents, but only those that nobody else needs. */
+static void test_forget(void)
+{
+	struct mount *mount = new_mount();
+	struct node *grp = look(mount, &mount->root, NODE_GROUP, 7, NULL), *entity = look(mount, grp, NODE_ENTITY, 0, "u1");
+	struct node *value = look(mount, entity, NODE_VALUE, 3, NULL);
+
+	look(mount, entity, NODE_VALUE, 3, NULL);
+	node_forget(mount, grp, 1);
+	node_forget(mount, entity, 1);
+	CHECK_INT(mount->n_nodes, 3);
+	node_forget(mount, value, 1);
+	CHECK_INT(mount->n_nodes, 3);
+	node_hold(mount, value);
+	node_forget(mount, value, 1);
+	CHECK_INT(mount->n_nodes, 3);
+	node_drop(mount, value);
+	CHECK_INT(mount->n_nodes, 0);
+	free_mount(mount);
+}
+
+static void test_detach(void)
+{
+	struct mount *mount = new_mount();
+	struct node *grp = look(mount, &mount->root, NODE_GROUP, 7, NULL), *entity = look(mount, grp, NODE_ENTITY, 0, "u1");
+	struct node *old = look(mount, entity, NODE_VALUE, 3, NULL), *next;
+	struct target target;
+
+	pthread_mutex_lock(&mount->lock);
+	node_detach_locked(mount, old);
+	pthread_mutex_unlock(&mount->lock);
+	next = look(mount, entity, NODE_VALUE, 3, NULL);
+	CHECK(next != old);
+	node_target(mount, old, &target);
+	CHECK_TEXT(target_entity(&target), "u1");
+	node_forget(mount, old, 1);
+	CHECK_INT(mount->n_nodes, 3);
+	CHECK(look(mount, entity, NODE_VALUE, 3, NULL) == next);
+	free_mount(mount);
+}
+
+/* A renamed entity keeps its node and its children; the node that had the name is not found any more. */
+static void test_move(void)
+{
+	struct mount *mount = new_mount();
+	struct node *grp = look(mount, &mount->root, NODE_GROUP, 7, NULL), *a = look(mount, grp, NODE_ENTITY, 0, "a");
+	struct node *b = look(mount, grp, NODE_ENTITY, 0, "b"), *value = look(mount, a, NODE_VALUE, 3, NULL);
+	struct target target;
+
+	pthread_mutex_lock(&mount->lock);
+	node_move_locked(mount, a, grp, 0, strdup("b"));
+	pthread_mutex_unlock(&mount->lock);
+	CHECK(look(mount, grp, NODE_ENTITY, 0, "b") == a);
+	CHECK(b->is_gone && !b->is_attached);
+	node_target(mount, value, &target);
+	CHECK_TEXT(target_entity(&target), "b");
+	CHECK(look(mount, grp, NODE_ENTITY, 0, "a") != a);
+	/* A value moves to another entity and slot. */
+	pthread_mutex_lock(&mount->lock);
+	node_move_locked(mount, value, grp, 9, NULL);
+	pthread_mutex_unlock(&mount->lock);
+	CHECK(look(mount, grp, NODE_VALUE, 9, NULL) == value);
+	free_mount(mount);
+}
+
+static void test_many(void)
+{
+	enum { MANY = 20000 };
+	struct mount *mount = new_mount();
+	struct node *grp = look(mount, &mount->root, NODE_GROUP, 1, NULL);
+	size_t chains = mount->n_chains;
+	struct node **nodes = calloc(MANY, sizeof *nodes);
+	char name[32];
+
+	NEED(nodes);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof name, "e%d", i);
+		nodes[i] = look(mount, grp, NODE_ENTITY, 0, name);
+	}
+	CHECK_INT(mount->n_nodes, MANY + 1);
+	CHECK(mount->n_chains > chains);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof name, "e%d", i);
+		CHECK(look(mount, grp, NODE_ENTITY, 0, name) == nodes[i]);
+		node_forget(mount, nodes[i], 2);
+	}
+	CHECK_INT(mount->n_nodes, 1);
+	CHECK_INT(mount->n_chains, chains);
+	free(nodes);
+	free_mount(mount);
+}
+
+/* Numbers of entries are the same whenever they are asked for, and differ where names do. */
+static void test_numbers(void)
+{
+	CHECK(attr_number(NODE_ENTITY, 1, 0, slice_str("a")) == attr_number(NODE_ENTITY, 1, 0, slice_str("a")));
+	CHECK(attr_number(NODE_ENTITY, 1, 0, slice_str("a")) != attr_number(NODE_ENTITY, 2, 0, slice_str("a")));
+	CHECK(attr_number(NODE_ENTITY, 1, 0, slice_str("a")) != attr_number(NODE_ENTITY, 1, 0, slice_str("b")));
+	CHECK(attr_number(NODE_VALUE, 1, 0, slice_str("a")) != attr_number(NODE_VALUE, 1, 1, slice_str("a")));
+	CHECK(attr_number(NODE_VALUE, 1, 0, slice_str("a")) != attr_number(NODE_BIN, 1, 0, slice_str("a")));
+	CHECK(attr_ns(&(struct timespec){ .tv_sec = -1, .tv_nsec = 5 }) == -CLOCK_SECOND + 5);
+	CHECK_INT(attr_time(-1).tv_sec, -1);
+	CHECK_INT(attr_time(-1).tv_nsec, CLOCK_SECOND - 1);
+	CHECK(attr_ns(&(struct timespec){ .tv_sec = INT64_MAX / 2 }) == INT64_MAX);
+}
+
+int main(void)
+{
+	test_targets();
+	test_forget();
+	test_detach();
+	test_move();
+	test_many();
+	test_numbers();
+	return test_end("mount_node");
+}
