@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every benchmark stands on: time, pinning, a fixed random sequence, and figures. A figure compares two sides that ran in turns
- * in small rounds; its ratio is the median of the rounds' ratios, so that a moment in which the machine was busy touches one
- * round and not the result. Errors end the program with 1: a benchmark that can't do its work has no figure.
+ * What every benchmark stands on: time, pinning, a fixed random sequence, and figures. A figure compares two sides
+ * that ran in turns in small rounds; its ratio is the median of the rounds' ratios, so that a moment in which the
+ * machine was busy touches one round and not the result. Errors end the program with 1: a benchmark that can't do its
+ * work has no figure.
  *
- * Standard output is for tests/bench/run: a figure is one line of fields separated by tabs (name, cores, ours, other, unit, ratio, least
- * and greatest ratio of a round, target, verdict), a note is a line that begins with '#'.
+ * Standard output is for tests/bench/run: a figure is one line of fields separated by tabs (name, cores, ours, other,
+ * unit, ratio, least and greatest ratio of a round, target, verdict), a note is a line that begins with '#'.
  */
 #ifndef BENCH_H
 #define BENCH_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_fill STORE ENTITIES [FEATURES]: makes the store that a benchmark mounts, through ingest and without a mount, which for a million
- * entities takes seconds where files would take the better part of an hour.
+ * bench_fill STORE ENTITIES [FEATURES]: makes the store that a benchmark mounts, through ingest and without a mount,
+ * which for a million entities takes seconds where files would take the better part of an hour.
  */
 #include "fill.h"
 

@@ -6,9 +6,10 @@
  *	names	`find MOUNT/g -maxdepth 1`
  *	tree	`find MOUNT/g`, which enters every entity
  *
- * While ours runs, a thread samples how much memory the daemon holds by itself (RssAnon: the map's own pages are the page cache's, and go
- * when they are needed). What it gains for each name listed stands beside eight bytes, the size of one pointer: whoever remembers
- * names can't stay below it, whoever does not is far below it with a million of them.
+ * While ours runs, a thread samples how much memory the daemon holds by itself (RssAnon: the map's own pages are the
+ * page cache's, and go when they are needed). What it gains for each name listed stands beside eight bytes, the size
+ * of one pointer: whoever remembers names can't stay below it, whoever does not is far below it with a million of
+ * them.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -200,8 +201,8 @@ static void run(struct setup *s)
 	       s->names[0], s->rounds, bench_median(figure.ours, figure.rounds) * (double)s->names[0] / 1e9,
 	       bench_median(figure.other, figure.rounds) * (double)s->names[0] / 1e9);
 	bench_print(&memory);
-	printf("# %s: of its own memory the daemon held %ld KiB before and %ld at the peak, with mapped pages %ld before and %ld after\n", s->cores,
-	       before_kib, sampler.peak_kib, before_all, status_kib(s->pid, "VmRSS"));
+	printf("# %s: of its own memory the daemon held %ld KiB before and %ld at the peak, with mapped pages %ld before and "
+	       "%ld after\n", s->cores, before_kib, sampler.peak_kib, before_all, status_kib(s->pid, "VmRSS"));
 }
 
 int main(int argc, char **argv)

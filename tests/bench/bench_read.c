@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One value read through the editing mount, which caches nothing: open, read, close of a random entity's feature, against the same
- * calls on a null file system whose tree is as deep.
+ * One value read through the editing mount, which caches nothing: open, read, close of a random entity's feature,
+ * against the same calls on a null file system whose tree is as deep.
  */
 #include "calls.h"
 

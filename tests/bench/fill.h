@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The data of all benchmarks: one group of N entities, each a row of ten features: four float64, three int64, two strings of 12 bytes,
- * one bool. BENCH_INT holds BENCH_TEXT in every row, so that a file's text is what the null file system gives.
+ * The data of all benchmarks: one group of N entities, each a row of ten features: four float64, three int64, two
+ * strings of 12 bytes, one bool. BENCH_INT holds BENCH_TEXT in every row, so that a file's text is what the null file
+ * system gives.
  */
 #ifndef FILL_H
 #define FILL_H

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A null file system: the yardstick of every figure with a FUSE request in it. It has the shape of the editing mount: the same
- * session, the same options of the kernel, the same timeouts, the same flags of open files, so that the kernel asks both the same
- * questions. It answers them from nothing: /GROUP/ENTITY/FEATURE exists for every name, holds one constant text, takes every write and
- * forgets it. A group lists --entities made-up names and an entity --features, the names that bench_fill gives to a store. What is
- * left of a request's time is the kernel's and libfuse's share.
+ * A null file system: the yardstick of every figure with a FUSE request in it. It has the shape of the editing mount:
+ * the same session, the same options of the kernel, the same timeouts, the same flags of open files, so that the
+ * kernel asks both the same questions. It answers them from nothing: /GROUP/ENTITY/FEATURE exists for every name,
+ * holds one constant text, takes every write and forgets it. A group lists --entities made-up names and an entity
+ * --features, the names that bench_fill gives to a store. What is left of a request's time is the kernel's and
+ * libfuse's share.
  *
- * A node's number tells its level in the top bits and its name by a hash below, so that there is no table to keep. It ends when it
- * is unmounted.
+ * A node's number tells its level in the top bits and its name by a hash below, so that there is no table to keep. It
+ * ends when it is unmounted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -208,8 +209,8 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 }
 
 static const struct fuse_lowlevel_ops ops = {
-	.init = op_init, .lookup = op_lookup, .forget = op_forget, .forget_multi = op_forget_multi, .getattr = op_getattr, .setattr = op_setattr,
-	.open = op_open, .read = op_read, .write = op_write, .flush = accept_handle, .release = accept_handle,
+	.init = op_init, .lookup = op_lookup, .forget = op_forget, .forget_multi = op_forget_multi, .getattr = op_getattr,
+	.setattr = op_setattr, .open = op_open, .read = op_read, .write = op_write, .flush = accept_handle, .release = accept_handle,
 	.getxattr = op_getxattr, .opendir = op_opendir, .readdir = op_readdir, .releasedir = accept_handle, .statfs = op_statfs,
 };
 
