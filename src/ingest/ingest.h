@@ -19,6 +19,7 @@
 #include "base/slice.h"
 #include "base/why.h"
 #include "catalog/catalog.h"
+#include "ingest/load.h"
 #include "ingest/reject.h"
 #include "store/store.h"
 
@@ -28,7 +29,7 @@ struct ingest_request;
 /* An event time that was not given: ingest stamps max(now, what stands + 1 ns). */
 #define INGEST_NOW INT64_MIN
 
-/* One entity of one group that a commit changes. */
+/* One entity of one group that a commit changes; an empty entity: all of the group may have changed (a load was published). */
 struct ingest_changed {
 	uint32_t group_id;
 	struct slice entity;
