@@ -7,6 +7,7 @@
  */
 #include "catalog/catalog.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -275,6 +276,23 @@ int catalog_load(struct store_snap *snap, struct catalog **out, struct why *why)
 	else
 		*out = cat;
 	return rc;
+}
+
+int catalog_version(struct store_snap *snap, uint64_t *out)
+{
+	struct slice bytes;
+	int rc = store_get(snap, STORE_META, slice_str(CATALOG_VERSION_KEY), &bytes);
+
+	if (rc == -ENOENT)
+		*out = 0;
+	else if (rc == 0 && bytes.len != sizeof(*out))
+		return -EBADMSG;
+	else if (rc == 0)
+		memcpy(out, bytes.data, sizeof(*out));
+	else
+		return rc;
+	*out = le64toh(*out);
+	return 0;
 }
 
 /* ---- the current one ---- */

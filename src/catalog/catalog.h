@@ -126,6 +126,11 @@ struct catalog {
 
 /* Reads all of it from a snapshot. -EBADMSG with the group at fault. */
 int catalog_load(struct store_snap *snap, struct catalog **out, struct why *why);
+/* The name in STORE_META under which a commit that changes the catalog leaves its ingest time, as eight bytes, little-endian. */
+#define CATALOG_VERSION_KEY "catalog_ns"
+/* That number: snapshots of one store in which it is the same have the same catalog. So readers in other processes know
+ * when to load it anew. 0 before the first change. -EBADMSG. */
+int catalog_version(struct store_snap *snap, uint64_t *out);
 struct catalog *catalog_ref(const struct catalog *cat);
 void catalog_unref(const struct catalog *cat);			/* NULL is fine */
 const struct catalog_group *catalog_find(const struct catalog *cat, struct slice name);		/* NULL */

@@ -185,6 +185,8 @@ static int write_counters(struct ingest *ingest)
 	}
 	if (rc == 0)
 		rc = store_batch_put(commit->batch, STORE_META, slice_str(ingest_clock_key), slice_of(&clock, sizeof clock));
+	if (rc == 0 && commit->cat_changed)
+		rc = store_batch_put(commit->batch, STORE_META, slice_str(CATALOG_VERSION_KEY), slice_of(&clock, sizeof clock));
 	return rc;
 }
 

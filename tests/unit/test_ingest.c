@@ -73,6 +73,44 @@ static void test_all_or_none(struct world *world)
 	CHECK_INT(world_int(world, "n1", CLICKS, NULL), 1);
 }
 
+static uint64_t version_of_catalog(struct world *world)
+{
+	struct store_snap *snap;
+	uint64_t version = 0;
+
+	NEED(store_snap_begin(world->store, &snap) == 0);
+	CHECK_INT(catalog_version(snap, &version), 0);
+	store_snap_end(snap);
+	return version;
+}
+
+/* Readers in other processes load the catalog anew when this number has changed, and only then. */
+static void test_catalog_version(struct world *world)
+{
+	uint64_t before = version_of_catalog(world), after;
+	struct ingest_request *req;
+	struct ingest_result result;
+	uint32_t group_id;
+
+	CHECK(before > 0);
+	CHECK_INT(world_put(world, RECORD_LANE_DIRECT, "v1", CLICKS, 1, INGEST_NOW, 0, &result), 0);
+	CHECK(version_of_catalog(world) == before);
+	req = world_request(world, RECORD_LANE_DIRECT);
+	ingest_request_group_make(req, slice_str("later"), 0, 0, 0755, "root");
+	CHECK_INT(world_run(world, req, &result), 0);
+	group_id = result.group_id;
+	after = version_of_catalog(world);
+	CHECK(after > before);
+	req = world_request(world, RECORD_LANE_DIRECT);
+	ingest_request_group_make(req, slice_str("later"), 0, 0, 0755, "root");
+	CHECK_INT(world_run(world, req, &result), -EEXIST);
+	CHECK(version_of_catalog(world) == after);
+	req = world_request(world, RECORD_LANE_DIRECT);
+	ingest_request_group_remove(req, group_id);
+	CHECK_INT(world_run(world, req, &result), 0);
+	CHECK(version_of_catalog(world) > after);
+}
+
 static size_t refused_rows[4];
 static unsigned n_refused;
 
@@ -453,6 +491,7 @@ int main(void)
 	world_begin(&world, "ingest");
 	test_lanes(&world);
 	test_all_or_none(&world);
+	test_catalog_version(&world);
 	test_row_by_row(&world);
 	test_guard(&world);
 	test_entities(&world);
