@@ -41,7 +41,7 @@ else
 YYJSON := $(THIRD)/yyjson/yyjson.c
 YYJSON_CFLAGS := -isystem $(THIRD)/yyjson
 endif
-OUR_CPPFLAGS := -Isrc -D_GNU_SOURCE= -DFUSE_USE_VERSION=312 -DFEATUREFS_VERSION='"$(VERSION)"' \
+OUR_CPPFLAGS := -Iinclude -Isrc -D_GNU_SOURCE= -DFUSE_USE_VERSION=312 -DFEATUREFS_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --silence-errors --cflags $(PKGS)) $(YYJSON_CFLAGS)
 OUR_CFLAGS := -std=gnu11 -pthread $(WARN) $(SANFLAGS)
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP
