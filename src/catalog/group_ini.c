@@ -373,11 +373,13 @@ enum { FEATURE_KEYS = sizeof(feature_keys) / sizeof(feature_keys[0]) };
 
 /* ---- the keys of [stream NAME] and [batch] ---- */
 
-static const char *const stream_keys[] = { "topic", "format", "entity", "event_time", "start", NULL };
+static const char *const stream_keys[] = { "topic", "format", "entity", "event_time", "event_time_unit", "columns", "delimiter",
+					   "null", "start", NULL };
 static const char *const batch_keys[] = { "entity", "event_time", "mode", "confirm", "max_rejects", "delimiter",
 					  "null", "retention",
 					  NULL };
-static const char stream_keys_text[] = "topic, format, entity, event_time, start, filter.<path>, feature.<name>";
+static const char stream_keys_text[] = "topic, format, entity, event_time, event_time_unit, columns, delimiter, null, start, "
+				       "filter.<path>, feature.<name>";
 static const char batch_keys_text[] =
 	"entity, event_time, mode, confirm, max_rejects, delimiter, null, retention, feature.<name>";
 

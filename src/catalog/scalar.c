@@ -27,7 +27,7 @@ static int refuse_text(struct slice text, const char *what, struct why *why)
 
 static int refuse_json(yyjson_val *json, const char *what, struct why *why)
 {
-	return why_fail(why, EINVAL, "JSON %s where %s belongs", yyjson_get_type_desc(json), what);
+	return why_fail(why, EINVAL, "JSON %s where %s belongs", yyjson_is_raw(json) ? "number" : yyjson_get_type_desc(json), what);
 }
 
 static struct slice json_text(yyjson_val *json)
