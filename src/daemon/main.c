@@ -25,6 +25,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/lanes.h"
 #include "daemon/options.h"
 #include "daemon/status.h"
 #include "ingest/ingest.h"
@@ -47,6 +48,7 @@ struct daemon {
 	struct ingest *ingest;
 	struct direct direct;
 	struct status status;
+	struct lanes lanes;
 	struct mount *mount;
 	pthread_t signals;
 	bool has_signals;
@@ -447,6 +449,7 @@ static int open_mount(struct daemon *daemon)
 		.scratch_bytes = options->scratch_bytes,
 		.scratch_ns = options->scratch_ns,
 		.controls = daemon->status.controls,
+		.trees = daemon->lanes.trees,
 	};
 	struct buf kernel = { 0 };
 	struct why why = { "" };
@@ -474,6 +477,7 @@ static int build(struct daemon *daemon)
 	daemon->status.mountpoint = daemon->mountpoint;
 	daemon->status.started_ns = clock_monotonic();
 	status_init(&daemon->status);
+	lanes_init(&daemon->lanes, &daemon->status);
 	rc = open_store(daemon);
 	if (rc == 0)
 		rc = load_catalog(daemon);

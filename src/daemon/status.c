@@ -2,7 +2,7 @@
 /*
  * The daemon about itself: status as "key: value" lines for people and scripts, metrics in the Prometheus text format (a metric's samples
  * stand together, so groups are counted first and printed metric by metric), the refusals of all groups, the options in force, and
- * the lanes' counters. Values and entities are never quoted here, for these files are not behind a group's permissions.
+ * the direct lane's counters. Values and entities are never quoted here, for these files are not behind a group's permissions.
  */
 #include "daemon/status.h"
 
@@ -259,7 +259,7 @@ static void render_metrics(void *arg, struct buf *out)
 	release(&got);
 }
 
-/* ---- errors, config, lanes ---- */
+/* ---- errors, config, the direct lane ---- */
 
 static const char *name_of_group(void *arg, uint32_t group_id)
 {
@@ -285,18 +285,17 @@ static void render_config(void *arg, struct buf *out)
 	options_print(status->options, out);
 }
 
-static void render_lanes(void *arg, struct buf *out)
+void status_direct(struct status *status, struct buf *out)
 {
-	struct status *status = arg;
 	struct gathered got;
 
 	gather(status, &got);
 	if (got.rc == 0)
-		buf_printf(out, "direct: %s, %" PRIu64 " values applied, %" PRIu64 " late, %" PRIu64 " refused, %" PRIu64 " requests waiting\n",
+		buf_printf(out, "state: %s\napplied: %" PRIu64 "\nlate: %" PRIu64 "\nrefused: %" PRIu64 "\nwaiting: %" PRIu64 "\n",
 			   status->options->read_only ? "read-only" : "running", got.sum.applied[RECORD_LANE_DIRECT - 1],
 			   got.sum.late[RECORD_LANE_DIRECT - 1], got.rejected, got.ingest.waiting);
 	else
-		buf_printf(out, "direct: its counters cannot be read: %s\n", strerror(-got.rc));
+		buf_printf(out, "state: the counters cannot be read: %s\n", strerror(-got.rc));
 	release(&got);
 }
 
@@ -305,7 +304,6 @@ void status_init(struct status *status)
 	const struct mount_control controls[] = {
 		{ "config", render_config, status },
 		{ "errors", render_errors, status },
-		{ "lanes", render_lanes, status },
 		{ "metrics", render_metrics, status },
 		{ "status", render_status, status },
 		{ NULL, NULL, NULL },

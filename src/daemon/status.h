@@ -16,10 +16,12 @@ struct status {
 	struct ingest *ingest;
 	struct mount *mount;		/* NULL until it is mounted */
 	int64_t started_ns;		/* of clock_monotonic() */
-	struct mount_control controls[6];
+	struct mount_control controls[5];
 };
 
 /* Fills `controls`; the other fields may follow later, before the first request. */
 void status_init(struct status *status);
+/* What the direct lane has done. */
+void status_direct(struct status *status, struct buf *out);
 
 #endif

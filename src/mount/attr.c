@@ -276,6 +276,9 @@ int attr_fill(struct mount *mount, const struct serve_view *view, const struct t
 			 root->uid, root->gid);
 		set_times(out, view->now_ns, view->now_ns);
 		return 0;
+	case NODE_TREE_DIR:
+	case NODE_TREE_FILE:
+		return tree_attr(mount, target, out);
 	default:
 		grp = catalog_find_id(view->cat, target->group_id);
 		return grp && target->group_id != CATALOG_ROOT_ID ? fill_in_group(mount, view, grp, target, content, out) : -ENOENT;

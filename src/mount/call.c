@@ -55,8 +55,10 @@ static void touch_of(const struct call *call, fuse_ino_t ino, const char *name, 
 		return;
 	node_target(call->mount, node_of(call->mount, ino), &target);
 	out->group_id = target.group_id;
-	out->entity_len = target.entity_len;
-	memcpy(out->entity, target.entity, target.entity_len);
+	if (target.entity_len <= TEXT_ENTITY_MAX) {	/* a longer one is a path in a tree, which nobody writes values to */
+		out->entity_len = target.entity_len;
+		memcpy(out->entity, target.entity, target.entity_len);
+	}
 	switch (target.kind) {
 	case NODE_VALUE:
 	case NODE_BIN:

@@ -35,12 +35,17 @@ static int render_stats(struct mount *mount, uint32_t group_id, struct buf *out)
 int control_render(struct mount *mount, const struct target *target, struct buf *out)
 {
 	const struct mount_control *control;
+	const struct mount_tree *tree;
 	int rc = 0;
 
 	switch (target->kind) {
 	case NODE_CONTROL:
 		control = &mount->options.controls[target->number];
 		control->render(control->arg, out);
+		break;
+	case NODE_TREE_FILE:
+		tree = &mount->options.trees[target->number];
+		rc = tree->render(tree->arg, target->group_id, target->entity, out);
 		break;
 	case NODE_STATS:
 		rc = render_stats(mount, target->group_id, out);

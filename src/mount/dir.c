@@ -4,7 +4,7 @@
  *
  *	1, 2		behind "." and ".."
  *	id + 3		in the root, behind the group of that id (.featurefs stands before the groups, at 3, for ids begin at 1)
- *	index + 3	in .featurefs, behind that file
+ *	index + 3	in .featurefs, behind that file; in a tree, behind that name. Trees of .featurefs follow its files
  *	slot + 3	in an entity, behind the feature of that slot
  *	number + 3	in a group, behind the entity of that number in this handle's listing (listing.c)
  *
@@ -121,13 +121,45 @@ static int list_root(const struct serve_view *view, struct reply *reply, uint64_
 static int list_controls(const struct mount *mount, struct reply *reply, uint64_t off)
 {
 	const struct mount_control *controls = mount->options.controls;
+	const struct mount_tree *trees = mount->options.trees;
+	uint32_t n = 0;
 
-	for (uint32_t i = 0; controls && controls[i].name; i++)
-		if ((uint64_t)i + FIRST > off && !add(reply, controls[i].name, S_IFREG,
+	for (uint32_t i = 0; controls && controls[i].name; i++, n++)
+		if ((uint64_t)n + FIRST > off && !add(reply, controls[i].name, S_IFREG,
 						      attr_number(NODE_CONTROL, CATALOG_ROOT_ID, i, slice_of(NULL, 0)),
-						      (off_t)i + FIRST))
-			break;
+						      (off_t)n + FIRST))
+			return 0;
+	for (uint32_t i = 0; trees && trees[i].name; i++) {
+		if (trees[i].is_in_groups)
+			continue;
+		if ((uint64_t)n + FIRST > off && !add(reply, trees[i].name, S_IFDIR,
+						      attr_number(NODE_TREE_DIR, CATALOG_ROOT_ID, i, slice_of(NULL, 0)),
+						      (off_t)n + FIRST))
+			return 0;
+		n++;
+	}
 	return 0;
+}
+
+/* Whether a name is a directory is told by its lookup. */
+static int list_tree(struct mount *mount, const struct target *target, struct reply *reply, uint64_t off)
+{
+	struct buf names = { 0 };
+	uint64_t i = 0;
+	int rc = tree_list(mount, target, &names);
+
+	for (size_t at = 0; rc == 0 && at < names.len; at += strlen(names.data + at) + 1, i++) {
+		struct target child = *target;
+
+		if (i + FIRST <= off || target->entity_len + 1 + strlen(names.data + at) > MOUNT_PATH_MAX)
+			continue;
+		tree_descend(&child, names.data + at);
+		if (!add(reply, names.data + at, 0, attr_number(NODE_TREE_DIR, target->group_id, target->number, target_entity(&child)),
+			 (off_t)(i + FIRST)))
+			break;
+	}
+	buf_release(&names);
+	return rc;
 }
 
 static int list_entity(const struct serve_view *view, const struct catalog_group *grp, const struct target *target, struct reply *reply,
@@ -230,6 +262,8 @@ static int list(struct mount *mount, const struct serve_view *view, const struct
 		return list_root(view, reply, off);
 	case NODE_CONTROL_DIR:
 		return list_controls(mount, reply, off);
+	case NODE_TREE_DIR:
+		return list_tree(mount, target, reply, off);
 	case NODE_GROUP:
 		return grp ? list_group(view, grp, &dir->listing, reply, off) : 0;
 	case NODE_ENTITY:

@@ -215,6 +215,9 @@ static void close_handle(struct mount *mount, struct handle *handle, fuse_req_t 
 	case HANDLE_EDIT:
 		edit_release(mount, (struct edit *)handle, req);
 		return;
+	case HANDLE_TREE:
+		tree_close(mount, handle);
+		break;
 	default:
 		scratch_close(mount, handle);
 		break;
@@ -241,6 +244,8 @@ static int open_handle(struct mount *mount, struct call *call, struct node *node
 		return -EROFS;
 	if (target->kind == NODE_SCRATCH)
 		return scratch_open(mount, node, flags, out);
+	if (target->kind == NODE_TREE_FILE && (is_writing(flags) || mount->options.trees[target->number].open))
+		return tree_open(mount, node, target, is_writing(flags), out);
 	if (!is_writing(flags)) {
 		rc = has_content(target->kind) ? open_content(mount, node, target, fuse_req_ctx(call->req)->pid, out)
 					       : open_rendered(mount, node, target, out);
@@ -562,6 +567,8 @@ void file_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fu
 		read_shown(mount, (struct shown *)handle, req, size, off);
 	else if (handle->kind == HANDLE_EDIT)
 		edit_read(mount, (struct edit *)handle, req, size, off);
+	else if (handle->kind == HANDLE_TREE)
+		tree_read(handle, req, size, off);
 	else
 		scratch_read(mount, handle->node, req, size, off);
 }
@@ -578,6 +585,10 @@ void file_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, of
 	atomic_fetch_add_explicit(&mount->writes, 1, memory_order_relaxed);
 	if (handle->kind == HANDLE_EDIT) {
 		edit_write(mount, (struct edit *)handle, req, buf, size, off, at_end);
+		return;
+	}
+	if (handle->kind == HANDLE_TREE) {
+		tree_write(mount, handle, req, slice_of(buf, size));
 		return;
 	}
 	rc = handle->kind == HANDLE_SCRATCH ? scratch_write(mount, handle->node, slice_of(buf, size), off, at_end) : -EBADF;
@@ -801,7 +812,8 @@ static void resize_file(struct call *call, struct node *node, const struct targe
 		edit_resize(mount, (struct edit *)handle, call->req, size);
 	else if (target->kind == NODE_VALUE || target->kind == NODE_BIN)
 		edit_truncate(mount, node, target, call->req, size);
-	else if (target->kind == NODE_STATS || target->kind == NODE_ERRORS || target->kind == NODE_CONTROL)
+	else if (target->kind == NODE_STATS || target->kind == NODE_ERRORS || target->kind == NODE_CONTROL ||
+		 (target->kind == NODE_TREE_FILE && !mount->options.trees[target->number].write))
 		fuse_reply_err(call->req, EPERM);
 	else		/* what is written next replaces it anyway */
 		reply_attr(mount, node, call->req, size ? -EINVAL : 0);

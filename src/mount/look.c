@@ -33,7 +33,7 @@ static int mean_in_root(const struct serve_view *view, const char *name, struct 
 	return 0;
 }
 
-static int mean_in_group(const char *name, struct meaning *out)
+static int mean_in_group(const struct mount *mount, const char *name, struct meaning *out)
 {
 	static const struct {
 		const char *name;
@@ -41,12 +41,18 @@ static int mean_in_group(const char *name, struct meaning *out)
 	} files[] = {
 		{ ".schema", NODE_SCHEMA }, { ".stats", NODE_STATS }, { ".errors", NODE_ERRORS }, { ".upsert", NODE_UPSERT },
 	};
+	int tree = name[0] == '.' ? tree_find(mount, true, name) : -1;
 
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
 		if (!strcmp(name, files[i].name)) {
 			out->kind = files[i].kind;
 			return 0;
 		}
+	}
+	if (tree >= 0) {
+		out->kind = NODE_TREE_DIR;
+		out->number = (uint32_t)tree;
+		return 0;
 	}
 	if (name_is_reserved(name))
 		return -ENOENT;
@@ -92,11 +98,15 @@ int look_mean(struct mount *mount, const struct serve_view *view, const struct t
 		return mean_in_root(view, name, out);
 	case NODE_CONTROL_DIR:
 		index = control_find(mount, name);
-		out->kind = NODE_CONTROL;
+		out->kind = index < 0 ? NODE_TREE_DIR : NODE_CONTROL;
+		if (index < 0)
+			index = tree_find(mount, false, name);
 		out->number = (uint32_t)index;
 		return index < 0 ? -ENOENT : 0;
+	case NODE_TREE_DIR:
+		return tree_mean(mount, dir, name, out);
 	case NODE_GROUP:
-		return mean_in_group(name, out);
+		return mean_in_group(mount, name, out);
 	case NODE_ENTITY:
 		grp = catalog_find_id(view->cat, dir->group_id);
 		return grp ? mean_in_entity(grp, name, out) : -ENOENT;
@@ -118,6 +128,14 @@ static void target_of(const struct target *dir, const struct meaning *meaning, c
 		out->entity_len = (uint16_t)strlen(name);
 		memcpy(out->entity, name, out->entity_len + 1);
 	}
+	if (dir->kind == NODE_TREE_DIR)
+		tree_descend(out, name);
+}
+
+/* Has a node for it a name, beside its number? */
+static bool has_name(const struct target *dir, const struct meaning *meaning)
+{
+	return meaning->kind == NODE_ENTITY || dir->kind == NODE_TREE_DIR;
 }
 
 void look_entry(struct mount *mount, const struct node *node, const struct stat *st, double timeout, struct fuse_entry_param *out)
@@ -127,12 +145,13 @@ void look_entry(struct mount *mount, const struct node *node, const struct stat 
 	};
 }
 
+/* `name` NULL: its number says it all. */
 static int count_lookup(struct mount *mount, struct node *dir, const struct meaning *meaning, const char *name, struct node **out)
 {
 	struct node *node;
 
 	pthread_mutex_lock(&mount->lock);
-	node = node_get_locked(mount, dir, meaning->kind, meaning->number, meaning->kind == NODE_ENTITY ? name : NULL);
+	node = node_get_locked(mount, dir, meaning->kind, meaning->number, name);
 	if (node)
 		node_count_locked(node);
 	pthread_mutex_unlock(&mount->lock);
@@ -255,7 +274,7 @@ static int look_in(struct mount *mount, const struct serve_view *view, struct no
 	if (rc == -ENOENT && meaning.is_scratch_too)
 		return look_scratch(mount, dir, name, out);
 	if (rc == 0)
-		rc = count_lookup(mount, dir, &meaning, name, &node);
+		rc = count_lookup(mount, dir, &meaning, has_name(dir_target, &meaning) ? name : NULL, &node);
 	if (rc == 0)
 		look_entry(mount, node, &st, attr_timeout(), out);
 	return rc;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 #include "base/buf.h"
+#include "base/slice.h"
 #include "base/why.h"
 #include "lane/lane.h"
 
@@ -16,8 +17,39 @@ struct mount;
 
 /* A read-only text file of .featurefs/, rendered at each open. */
 struct mount_control {
-	const char *name;			/* "status", "metrics", "lanes/x" is not possible yet: one level */
+	const char *name;			/* "status", "metrics" */
 	void (*render)(void *arg, struct buf *out);
+	void *arg;
+};
+
+/*
+ * A small tree of files that somebody else keeps: a directory of .featurefs/, or one in every group. Paths are relative to it, "" is the
+ * directory itself. Every call asks anew, so that names may come and go at any time; all come from any thread, several at once.
+ */
+enum { MOUNT_PATH_MAX = 319 };
+
+struct mount_entry {
+	bool is_dir;
+	mode_t mode;				/* permission bits */
+	uid_t uid;
+	gid_t gid;
+	uint64_t size;				/* 0 for what is rendered */
+	int64_t changed_ns;
+};
+
+typedef void (*mount_done)(void *arg, int rc);
+
+struct mount_tree {
+	const char *name;			/* "lanes", ".dead" */
+	bool is_in_groups;			/* in each group, and `group_id` says which; else in .featurefs */
+	int (*stat)(void *arg, uint32_t group_id, const char *path, struct mount_entry *out);	/* -ENOENT */
+	/* Appends the names in a directory, each with a NUL; their order may not change from call to call. */
+	int (*list)(void *arg, uint32_t group_id, const char *path, struct buf *out);
+	/* How a file is read, one of the two: its text, made when it is opened; or a descriptor, read as it is and closed by the mount. */
+	int (*render)(void *arg, uint32_t group_id, const char *path, struct buf *out);
+	int (*open)(void *arg, uint32_t group_id, const char *path, int *out_fd);
+	/* Each write(2) is handed over as it is, and answered by `done`, maybe later and from another thread. NULL: nothing can be written. */
+	void (*write)(void *arg, uint32_t group_id, const char *path, struct slice bytes, mount_done done, void *done_arg);
 	void *arg;
 };
 
@@ -36,6 +68,7 @@ struct mount_options {
 	size_t scratch_bytes;			/* of all of them together */
 	int64_t scratch_ns;			/* unused for this long, they are gone */
 	const struct mount_control *controls;	/* ended by a NULL name; must outlive the mount */
+	const struct mount_tree *trees;		/* the same */
 };
 
 /* Mounts. -ENOTCONN with what to do if the mount point is a dead mount that a crash left; other errno with a reason. */

@@ -249,6 +249,20 @@ void node_move_locked(struct mount *mount, struct node *node, struct node *paren
 	node_drop_locked(mount, was);
 }
 
+/* Puts a name before the path; what can't be found by a lookup can't be too long. */
+static void prepend(struct target *out, const char *name)
+{
+	size_t len = strlen(name), gap = out->entity_len ? 1 : 0;
+
+	if (len + gap + out->entity_len >= sizeof out->entity)
+		return;
+	memmove(out->entity + len + gap, out->entity, out->entity_len);
+	memcpy(out->entity, name, len);
+	if (gap)
+		out->entity[len] = '/';
+	out->entity_len = (uint16_t)(out->entity_len + len + gap);
+}
+
 void node_target_locked(const struct node *node, struct target *out)
 {
 	out->kind = (enum node_kind)node->kind;
@@ -257,9 +271,8 @@ void node_target_locked(const struct node *node, struct target *out)
 	out->number = node->number;
 	out->entity_len = 0;
 	for (; node; node = node->parent) {
-		if (node->kind == NODE_ENTITY) {
-			out->entity_len = (uint16_t)strlen(node->name);
-			memcpy(out->entity, node->name, out->entity_len);
+		if (node->kind == NODE_ENTITY || ((node->kind == NODE_TREE_DIR || node->kind == NODE_TREE_FILE) && node->name)) {
+			prepend(out, node->name);
 		} else if (node->kind == NODE_GROUP) {
 			out->group_id = node->number;
 		}

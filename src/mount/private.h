@@ -20,7 +20,7 @@
 /* What a node stands for. */
 enum node_kind {
 	NODE_ROOT, NODE_CONTROL_DIR, NODE_CONTROL, NODE_GROUP, NODE_SCHEMA, NODE_STATS, NODE_ERRORS, NODE_UPSERT, NODE_ENTITY,
-	NODE_ROW, NODE_VALUE, NODE_BIN, NODE_SCRATCH,
+	NODE_ROW, NODE_VALUE, NODE_BIN, NODE_SCRATCH, NODE_TREE_DIR, NODE_TREE_FILE,
 };
 
 struct shown;
@@ -33,10 +33,10 @@ struct waiting;
 struct node {
 	struct node *next, **prev;	/* in its chain of the table (prev is NULL), or in mount->detached */
 	struct node *parent;		/* counted; NULL for the root */
-	char *name;			/* of ENTITY and SCRATCH; else NULL */
+	char *name;			/* of ENTITY, SCRATCH and what is inside of a tree; else NULL */
 	uint64_t lookups;		/* that the kernel has not forgotten */
 	uint32_t refs;			/* children, open handles, work in flight */
-	uint32_t number;		/* GROUP: its id; VALUE, BIN: the slot; CONTROL: the index */
+	uint32_t number;		/* GROUP: its id; VALUE, BIN: the slot; CONTROL, TREE_DIR, TREE_FILE: the index */
 	uint8_t kind;			/* enum node_kind */
 	bool is_attached;		/* lookups find it */
 	bool is_gone;			/* its name was removed; writes to it go nowhere */
@@ -58,8 +58,10 @@ struct target {
 	uint32_t group_id;		/* CATALOG_ROOT_ID outside of groups */
 	uint32_t number;
 	uint16_t entity_len;
-	char entity[TEXT_ENTITY_MAX + 1];
+	char entity[MOUNT_PATH_MAX + 1];	/* of TREE_DIR and TREE_FILE: the path in the tree */
 };
+
+_Static_assert((int)MOUNT_PATH_MAX >= (int)TEXT_ENTITY_MAX, "an entity's name has no place");
 
 static inline struct slice target_entity(const struct target *target)
 {
@@ -74,7 +76,7 @@ static inline bool has_content(enum node_kind kind)
 
 static inline bool is_dir(enum node_kind kind)
 {
-	return kind == NODE_ROOT || kind == NODE_CONTROL_DIR || kind == NODE_GROUP || kind == NODE_ENTITY;
+	return kind == NODE_ROOT || kind == NODE_CONTROL_DIR || kind == NODE_GROUP || kind == NODE_ENTITY || kind == NODE_TREE_DIR;
 }
 
 /* A node of its own that was promised to one thread, so that its write handle shares no pages with readers; see edit.c. [L] */
@@ -296,7 +298,7 @@ int look_refuse_name(struct mount *mount, fuse_req_t req, const struct target *d
 
 /* ---- handles ---- */
 
-enum handle_kind { HANDLE_SHOWN = 1, HANDLE_EDIT, HANDLE_SCRATCH, HANDLE_DIR };
+enum handle_kind { HANDLE_SHOWN = 1, HANDLE_EDIT, HANDLE_SCRATCH, HANDLE_DIR, HANDLE_TREE };
 
 /* Every open file begins with this. */
 struct handle {
@@ -455,6 +457,22 @@ void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size);
 void xattr_set(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
 void xattr_remove(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+/* ---- tree.c: what somebody else keeps, see mount.h ---- */
+
+/* The tree of that name in .featurefs or in groups: its index, or -1. */
+int tree_find(const struct mount *mount, bool in_groups, const char *name);
+/* What `name` in a directory of a tree means. -ENOENT, -ENAMETOOLONG. */
+int tree_mean(const struct mount *mount, const struct target *dir, const char *name, struct meaning *out);
+/* Appends "/name" (or "name", at the tree's own directory) to the target's path. It fits: tree_mean has said so. */
+void tree_descend(struct target *target, const char *name);
+int tree_attr(struct mount *mount, const struct target *target, struct stat *out);
+int tree_list(struct mount *mount, const struct target *target, struct buf *out);
+/* -EPERM where it can't be written. A handle reads or writes, not both. */
+int tree_open(struct mount *mount, struct node *node, const struct target *target, bool is_writing, struct handle **out);
+void tree_read(struct handle *handle, fuse_req_t req, size_t size, off_t off);
+void tree_write(struct mount *mount, struct handle *handle, fuse_req_t req, struct slice bytes);
+void tree_close(struct mount *mount, struct handle *handle);
 
 /* ---- control.c: files that are rendered at each open and show no size ---- */
 

@@ -58,6 +58,29 @@ static void test_targets(void)
 	free_mount(mount);
 }
 
+static void test_paths(void)
+{
+	struct mount *mount = new_mount();
+	struct node *grp = look(mount, &mount->root, NODE_GROUP, 7, NULL), *tree = look(mount, grp, NODE_TREE_DIR, 1, NULL);
+	struct node *dir = look(mount, tree, NODE_TREE_DIR, 1, "a.b"), *file = look(mount, dir, NODE_TREE_FILE, 1, "status");
+	struct target target;
+
+	node_target(mount, tree, &target);
+	CHECK_INT(target.entity_len, 0);
+	CHECK_INT(target.number, 1);
+	tree_descend(&target, "a.b");
+	CHECK_TEXT(target_entity(&target), "a.b");
+	tree_descend(&target, "status");
+	CHECK_TEXT(slice_str(target.entity), "a.b/status");
+	node_target(mount, file, &target);
+	CHECK_TEXT(slice_str(target.entity), "a.b/status");
+	CHECK_INT(target.entity_len, 10);
+	CHECK_INT(target.group_id, 7);
+	CHECK(look(mount, dir, NODE_TREE_FILE, 1, "status") == file);
+	CHECK(look(mount, dir, NODE_TREE_FILE, 1, "control") != file);
+	free_mount(mount);
+}
+
 /* Forgetting a child may free its parents, but only those that nobody else needs. */
 static void test_forget(void)
 {
@@ -167,6 +190,7 @@ static void test_numbers(void)
 int main(void)
 {
 	test_targets();
+	test_paths();
 	test_forget();
 	test_detach();
 	test_move();
