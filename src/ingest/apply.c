@@ -58,13 +58,27 @@ static void note_reject(struct ingest *ingest, const struct ingest_request *req,
 	reject_log_add(ingest->rejects, &rej);
 }
 
-static int remember_changed(struct commit *commit, uint32_t group_id, struct slice entity)
+/* `delta` is what becomes of the entity, which `was` there before and `is` there afterwards. */
+static int remember_changed(struct commit *commit, uint32_t group_id, struct slice entity, const struct record *delta, bool was, bool is)
 {
-	struct ingest_changed item = { group_id, slice_of((const void *)commit->names.len, entity.len) };
+	struct ingest_changed item = {
+		.group_id = group_id,
+		.entity = slice_of((const void *)commit->names.len, entity.len),
+		.slots = (const void *)(commit->slots.len / sizeof(uint16_t)),
+		.n_slots = delta->cells,
+		.is_whole = delta->flags & RECORD_TOMB,
+		.is_gone = was && !is,
+	};
 
+	for (unsigned i = 0; i < delta->cells; i++) {
+		struct record_cell cell;
+
+		record_cell(delta, i, &cell);
+		buf_append(&commit->slots, &cell.slot, sizeof cell.slot);
+	}
 	buf_append_slice(&commit->names, entity);
 	buf_append(&commit->changed, &item, sizeof item);
-	return buf_error(&commit->names) < 0 ? -ENOMEM : buf_error(&commit->changed);
+	return buf_error(&commit->names) < 0 || buf_error(&commit->slots) < 0 ? -ENOMEM : buf_error(&commit->changed);
 }
 
 /* What a row counts for in its group's counters. */
@@ -114,7 +128,7 @@ static int write_delta(struct ingest *ingest, const struct ingest_request *req, 
 		stats->swept += outcome->swept;
 		if (outcome->newest_event_ns > stats->newest_event_ns)
 			stats->newest_event_ns = outcome->newest_event_ns;
-		rc = remember_changed(commit, grp->id, entity);
+		rc = remember_changed(commit, grp->id, entity, &delta, before.entities, after.entities);
 		if (rc < 0)
 			return rc;
 	}

@@ -33,16 +33,28 @@ struct ingest_request;
 struct ingest_changed {
 	uint32_t group_id;
 	struct slice entity;
+	const uint16_t *slots;	/* of the values that change; none where only the entity itself comes or goes */
+	uint32_t n_slots;
+	bool is_whole;		/* any of its values may change, whatever `slots` says */
+	bool is_gone;		/* it exists no longer */
+};
+
+/* All that a commit changes. Everything in it lives for the call. */
+struct ingest_news {
+	const struct ingest_changed *list;
+	size_t n;
+	const struct catalog *was, *next;	/* NULL unless the catalog changes; a group that did not change is the same one in both */
 };
 
 struct ingest_options {
 	int64_t future_ns;	/* event times further ahead of the clock are refused */
 	int64_t tombstone_ns;	/* tombstones are kept this long */
 	int64_t sweep_ns;	/* time between two sweeps; 0: none by itself */
-	/* Called in each commit that changes rows, around the commit of the map; both may be NULL. Between the two calls a reader may see
-	 * the old values or the new ones. `rows` with `entity` name what changes; the slices live for the call. */
-	void (*changing)(void *arg, const struct ingest_changed *list, size_t n);
-	void (*changed)(void *arg, const struct ingest_changed *list, size_t n);
+	/* Called in each commit that changes rows or the catalog, around the commit of the map; both may be NULL. Before the first call
+	 * nobody sees anything new; between the two a reader may see the old or the new; both are told the same. The caller
+	 * leads the commit, holds no lock, and does not answer the writers before both have returned. */
+	void (*changing)(void *arg, const struct ingest_news *news);
+	void (*changed)(void *arg, const struct ingest_news *news);
 	void *listener_arg;
 };
 

@@ -78,8 +78,8 @@ struct commit {
 	bool no_room;			/* only what gives space back may pass */
 	bool refused_for_room;		/* the last -ENOSPC was this rule's, and nothing was touched */
 	struct buf stats;		/* array of struct touched_stats */
-	struct buf changed;		/* array of struct ingest_changed, whose entity.data is an offset into names until the end */
-	struct buf names;
+	struct buf changed;		/* array of struct ingest_changed, whose pointers are offsets into names and slots until the end */
+	struct buf names, slots;
 	struct record_builder delta, late;
 	struct buf delta_bytes, late_bytes, row_bytes;
 };

@@ -38,13 +38,13 @@ struct mark {
 	struct catalog *cat;
 	bool cat_changed;
 	struct buf stats;
-	size_t changed_len, names_len;
+	size_t changed_len, names_len, slots_len;
 };
 
 static int mark_set(struct commit *commit, struct mark *mark)
 {
 	*mark = (struct mark){ .cat = catalog_ref(commit->cat), .cat_changed = commit->cat_changed, .changed_len = commit->changed.len,
-			       .names_len = commit->names.len };
+			       .names_len = commit->names.len, .slots_len = commit->slots.len };
 	buf_append_slice(&mark->stats, buf_slice(&commit->stats));
 	return buf_error(&mark->stats);
 }
@@ -58,6 +58,7 @@ static void mark_return(struct commit *commit, struct mark *mark)
 	commit->cat_changed = mark->cat_changed;
 	commit->changed.len = mark->changed_len;
 	commit->names.len = mark->names_len;
+	commit->slots.len = mark->slots_len;
 	commit->stats = mark->stats;
 	mark->stats = stats;
 }
@@ -163,6 +164,7 @@ static void commit_reset(struct commit *commit)
 	buf_reset(&commit->stats);
 	buf_reset(&commit->changed);
 	buf_reset(&commit->names);
+	buf_reset(&commit->slots);
 }
 
 static int write_counters(struct ingest *ingest)
@@ -208,38 +210,50 @@ static int begin_commit(struct ingest *ingest)
 	return rc;
 }
 
-static const struct ingest_changed *list_changed(struct commit *commit, size_t *out_n)
+/* `was` comes counted. */
+static void gather_news(struct ingest *ingest, struct ingest_news *out)
 {
+	struct commit *commit = &ingest->commit;
 	struct ingest_changed *list = (struct ingest_changed *)commit->changed.data;
+	uint64_t number;
 
-	*out_n = commit->changed.len / sizeof *list;
-	for (size_t i = 0; i < *out_n; i++)
-		list[i].entity.data = commit->names.data + (size_t)list[i].entity.data;
-	return list;
+	*out = (struct ingest_news){ .list = list, .n = commit->changed.len / sizeof *list };
+	for (size_t i = 0; i < out->n; i++) {
+		if (list[i].entity.len)
+			list[i].entity.data = commit->names.data + (size_t)list[i].entity.data;
+		if (list[i].n_slots)
+			list[i].slots = (const uint16_t *)commit->slots.data + (size_t)list[i].slots;
+	}
+	if (commit->cat_changed) {
+		out->was = catalog_current_get(ingest->cur, &number);
+		out->next = commit->cat;
+	}
 }
 
 /* From the filled batch to a visible commit. 0, or why nothing of it is visible. */
 static int finish_commit(struct ingest *ingest, uint64_t *out_seq)
 {
 	struct commit *commit = &ingest->commit;
-	const struct ingest_changed *list;
-	size_t n;
+	struct ingest_news news;
+	bool is_news;
 	int rc = store_batch_log(commit->batch, out_seq);
 
 	if (rc < 0) {
 		store_batch_abort(commit->batch);
 		return rc;
 	}
-	list = list_changed(commit, &n);
-	if (n && ingest->options.changing)
-		ingest->options.changing(ingest->options.listener_arg, list, n);
+	gather_news(ingest, &news);
+	is_news = news.n || news.next;
+	if (is_news && ingest->options.changing)
+		ingest->options.changing(ingest->options.listener_arg, &news);
 	if (commit->cat_changed)
 		catalog_publish_begin(ingest->cur);
 	rc = store_batch_commit(commit->batch);
 	if (commit->cat_changed)
 		catalog_publish_end(ingest->cur, rc == 0 ? catalog_ref(commit->cat) : NULL);
-	if (n && ingest->options.changed)
-		ingest->options.changed(ingest->options.listener_arg, list, n);
+	if (is_news && ingest->options.changed)
+		ingest->options.changed(ingest->options.listener_arg, &news);
+	catalog_unref(news.was);
 	ingest->last_ingest_ns = commit->clock.ingest_ns;
 	return rc < 0 ? -EIO : 0;
 }
@@ -612,6 +626,7 @@ static void ingest_free(struct ingest *ingest)
 	buf_release(&commit->stats);
 	buf_release(&commit->changed);
 	buf_release(&commit->names);
+	buf_release(&commit->slots);
 	buf_release(&commit->delta_bytes);
 	buf_release(&commit->late_bytes);
 	buf_release(&commit->row_bytes);

@@ -401,17 +401,18 @@ static struct world *listened;
 static int64_t seen_before, seen_after;
 static unsigned calls;
 
-static void on_changing(void *arg, const struct ingest_changed *list, size_t n)
+static void on_changing(void *arg, const struct ingest_news *news)
 {
 	(void)arg;
-	calls += n == 1 && slice_equal(list[0].entity, slice_str("l1"));
+	calls += news->n == 1 && slice_equal(news->list[0].entity, slice_str("l1")) && !news->next;
+	calls += news->n == 1 && news->list[0].n_slots == 1 && news->list[0].slots[0] == CLICKS && !news->list[0].is_whole;
 	seen_before = world_int(listened, "l1", CLICKS, NULL);
 }
 
-static void on_changed(void *arg, const struct ingest_changed *list, size_t n)
+static void on_changed(void *arg, const struct ingest_news *news)
 {
 	(void)arg;
-	calls += n == 1 && list[0].group_id == listened->group_id;
+	calls += news->n == 1 && news->list[0].group_id == listened->group_id;
 	seen_after = world_int(listened, "l1", CLICKS, NULL);
 }
 
@@ -427,9 +428,58 @@ static void test_listener(void)
 	world.options.changed = on_changed;
 	world_reopen(&world);
 	CHECK_INT(world_put(&world, RECORD_LANE_DIRECT, "l1", CLICKS, 2, INGEST_NOW, 0, &result), 0);
-	CHECK_INT(calls, 2);
+	CHECK_INT(calls, 3);
 	CHECK_INT(seen_before, 1);
 	CHECK_INT(seen_after, 2);
+	world_end(&world);
+}
+
+static unsigned told_whole, told_gone, told_group, told_published;
+
+static void note_changing(void *arg, const struct ingest_news *news)
+{
+	(void)arg;
+	for (size_t i = 0; i < news->n; i++) {
+		told_whole += news->list[i].is_whole;
+		told_gone += news->list[i].is_gone;
+	}
+	if (news->next)
+		told_group += catalog_find_id(news->was, listened->group_id) != catalog_find_id(news->next, listened->group_id);
+}
+
+static void note_changed(void *arg, const struct ingest_news *news)
+{
+	uint64_t number;
+	struct catalog *cat = catalog_current_get(listened->cur, &number);
+
+	(void)arg;
+	told_published += news->next && cat == news->next;
+	catalog_unref(cat);
+}
+
+static void test_listener_of_wholes(void)
+{
+	struct world world = { 0 };
+	struct ingest_request *req;
+	struct ingest_result result;
+
+	world_begin(&world, "listen_wholes");
+	listened = &world;
+	world.options.changing = note_changing;
+	world.options.changed = note_changed;
+	world_reopen(&world);
+	CHECK_INT(world_put(&world, RECORD_LANE_DIRECT, "l1", CLICKS, 1, INGEST_NOW, 0, &result), 0);
+	CHECK_INT(told_whole + told_gone + told_group, 0);
+	req = world_request(&world, RECORD_LANE_DIRECT);
+	ingest_request_delete_entity(req, world.group_id, slice_str("l1"), INGEST_NOW, 0, 0);
+	CHECK_INT(world_run(&world, req, &result), 0);
+	CHECK_INT(told_whole, 1);
+	CHECK_INT(told_gone, 1);
+	req = world_request(&world, RECORD_LANE_DIRECT);
+	ingest_request_group_own(req, world.group_id, 0700, (uid_t)-1, (gid_t)-1);
+	CHECK_INT(world_run(&world, req, &result), 0);
+	CHECK_INT(told_group, 1);
+	CHECK_INT(told_published, 1);
 	world_end(&world);
 }
 
@@ -501,6 +551,7 @@ int main(void)
 	test_ttl_and_sweep(&world);
 	world_end(&world);
 	test_listener();
+	test_listener_of_wholes();
 	test_full_map();
 	return test_end("ingest");
 }
