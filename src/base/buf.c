@@ -5,6 +5,7 @@
  */
 #include "base/buf.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,11 +79,8 @@ void buf_append_char(struct buf *buf, char c)
 
 static void append_le(struct buf *buf, uint64_t value, unsigned bytes)
 {
-	uint8_t le[8];
-
-	for (unsigned i = 0; i < bytes; i++)
-		le[i] = (uint8_t)(value >> (8 * i));
-	buf_append(buf, le, bytes);
+	value = htole64(value);		/* the low bytes come first */
+	buf_append(buf, &value, bytes);
 }
 
 void buf_append_u8(struct buf *buf, uint8_t value)

@@ -108,13 +108,46 @@ static void make_c_locale(void)
 	assert(c_locale);	/* "C" is built into the C library and needs no memory */
 }
 
+/*
+ * The short numbers that nearly all are: digits, maybe a point among them, no exponent. Up to 15 digits and the powers of ten up to 22
+ * are exact doubles, so that one division rounds once, as strtod would.
+ */
+static bool parse_short(struct slice text, double *out)
+{
+	static const double powers[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
+	const char *p = text.data;
+	size_t i = text.len && p[0] == '-', digits = 0, decimals = 0;
+	bool has_point = false;
+	uint64_t whole = 0;
+
+	for (; i < text.len; i++) {
+		if (p[i] == '.' && !has_point) {
+			has_point = true;
+			continue;
+		}
+		if (!is_digit(p[i]) || ++digits > 15)
+			return false;
+		whole = whole * 10 + (uint64_t)(p[i] - '0');
+		decimals += has_point;
+	}
+	if (!digits)
+		return false;
+	*out = (double)whole / powers[decimals];
+	if (p[0] == '-')
+		*out = -*out;
+	return true;
+}
+
 int num_parse_f64(struct slice text, double *out)
 {
 	char copy[NUM_TEXT_MAX + 1];
 	bool is_finite;
 	double value;
-	int rc = check_float(text, copy, &is_finite);
+	int rc;
 
+	if (parse_short(text, out))
+		return 0;
+	rc = check_float(text, copy, &is_finite);
 	if (rc < 0)
 		return rc;
 	pthread_once(&c_locale_once, make_c_locale);
@@ -125,13 +158,29 @@ int num_parse_f64(struct slice text, double *out)
 	return 0;
 }
 
+/* A double halfway between two floats may have become so by rounding: only there would rounding it again go astray. */
+static bool is_halfway(double value)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	return (bits & 0x1fffffff) == 0x10000000;
+}
+
 int num_parse_f32(struct slice text, float *out)
 {
 	char copy[NUM_TEXT_MAX + 1];
 	bool is_finite;
+	double wide;
 	float value;
-	int rc = check_float(text, copy, &is_finite);
+	int rc;
 
+	/* Short numbers are from 1e-15 to 1e15, or zero: none is too large or too small for a float. */
+	if (parse_short(text, &wide) && !is_halfway(wide)) {
+		*out = (float)wide;
+		return 0;
+	}
+	rc = check_float(text, copy, &is_finite);
 	if (rc < 0)
 		return rc;
 	pthread_once(&c_locale_once, make_c_locale);

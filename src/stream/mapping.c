@@ -394,8 +394,41 @@ static int find_part(struct stream_mapping *map, const struct stream_message *ms
 	return rc == -ENOENT ? why_fail(why, EINVAL, "it is not in the message") : rc;
 }
 
+/* Is the part its own written form, as nearly all are? */
+static bool is_plain_part(struct slice raw)
+{
+	const uint8_t *p = raw.data;
+
+	if (!raw.len || raw.len > TEXT_ENTITY_MAX || p[0] == '.')
+		return false;
+	for (size_t i = 0; i < raw.len; i++)
+		if (p[i] < 0x20 || p[i] >= 0x7f || p[i] == '/' || p[i] == '%' || p[i] == ',')
+			return false;
+	return true;
+}
+
+static int append_part(struct stream_mapping *map, struct slice raw, bool is_first, bool *is_plain, struct why *why)
+{
+	int rc;
+
+	if (is_plain_part(raw)) {
+		buf_append_slice(&map->name, raw);
+		return 0;
+	}
+	*is_plain = false;
+	if (raw.len > TEXT_ENTITY_MAX)
+		return why_fail(why, ENAMETOOLONG, "%zu bytes; an entity's name has at most %d", raw.len, TEXT_ENTITY_MAX);
+	rc = text_escape_entity_part(raw, is_first, &map->name);
+	if (rc == -EINVAL)
+		why_fail(why, EINVAL, raw.len ? "a NUL byte can't be in an entity's name" : "it is empty");
+	else if (rc == -EILSEQ)
+		why_fail(why, EILSEQ, "an entity's name is UTF-8; these bytes are not");
+	return rc;
+}
+
 static int name_entity(struct stream_mapping *map, const struct stream_message *msg, struct why *why)
 {
+	bool is_plain = true;
 	int rc = 0;
 
 	buf_reset(&map->name);
@@ -405,21 +438,16 @@ static int name_entity(struct stream_mapping *map, const struct stream_message *
 		if (i)
 			buf_append_char(&map->name, ',');
 		rc = find_part(map, msg, &map->entity[i], &raw, why);
-		if (rc == 0 && raw.len > TEXT_ENTITY_MAX)
-			rc = why_fail(why, ENAMETOOLONG, "%zu bytes; an entity's name has at most %d", raw.len, TEXT_ENTITY_MAX);
-		if (rc == 0) {
-			rc = text_escape_entity_part(raw, i == 0, &map->name);
-			if (rc == -EINVAL)
-				why_fail(why, EINVAL, raw.len ? "a NUL byte can't be in an entity's name" : "it is empty");
-			else if (rc == -EILSEQ)
-				why_fail(why, EILSEQ, "an entity's name is UTF-8; these bytes are not");
-		}
+		if (rc == 0)
+			rc = append_part(map, raw, i == 0, &is_plain, why);
 		if (rc < 0 && rc != -ENOMEM)
 			why_prefix(why, "entity (%s)", map->entity[i].text);
 	}
 	if (rc == 0)
 		rc = buf_error(&map->name);
-	return rc < 0 ? rc : text_check_entity(buf_slice(&map->name), map->grp->n_keys, why);
+	if (rc < 0 || (is_plain && map->name.len <= TEXT_ENTITY_MAX))
+		return rc;
+	return text_check_entity(buf_slice(&map->name), map->grp->n_keys, why);
 }
 
 static int take_record_time(const struct stream_message *msg, int64_t *out_ns, struct why *why)

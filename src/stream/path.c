@@ -274,9 +274,12 @@ const struct path_node *path_find_name(const struct path_tree *tree, const struc
 	unsigned low = 0, high = node->names;
 
 	if (high <= LINEAR_MAX) {
-		for (; low < high; low++)
-			if (children[low].name.len == len && (!len || !memcmp(children[low].name.data, name, len)))
+		for (; low < high; low++) {
+			struct slice wanted = children[low].name;
+
+			if (wanted.len == len && (!len || (*(const char *)wanted.data == *name && !memcmp(wanted.data, name, len))))
 				return &children[low];
+		}
 		return NULL;
 	}
 	while (low < high) {

@@ -56,6 +56,36 @@ static void test_integers(void)
 	CHECK_TEXT(slice_of(text, num_print_i64(INT64_MAX, text)), "9223372036854775807");
 }
 
+/* Short numbers have a way of their own: to the bit what the C library makes of them. */
+static void test_short_floats(void)
+{
+	static const char *const some[] = { "0", "-0", "5.", ".5", "-.25", "16777217", "16777219", "33554433.0", "0.1", "999999999999999",
+					    "9007199254740993", "0.000000000000001", "1.00000005960464", "1.0000000596046448" };
+	char text[64];
+
+	for (unsigned n = 0; n < 200000; n++) {
+		double wide = 1;
+		float narrow = 1;
+
+		if (n < sizeof(some) / sizeof(some[0])) {
+			snprintf(text, sizeof(text), "%s", some[n]);
+		} else {
+			uint64_t whole = next_random() >> (next_random() % 64);
+			int len = snprintf(text, sizeof(text), "%s%llu", n & 1 ? "-" : "", (unsigned long long)whole);
+			int at = (int)(next_random() % (unsigned)(len + 1));
+
+			memmove(text + at + 1, text + at, (size_t)(len - at + 1));
+			text[at] = at > (n & 1 ? 1 : 0) || at < len ? '.' : '0';
+			if (n & 1 && at == 0)
+				memmove(text, text + 1, strlen(text));	/* the point came before the sign */
+		}
+		CHECK_INT(num_parse_f64(slice_str(text), &wide), 0);
+		CHECK(wide == strtod(text, NULL) && signbit(wide) == signbit(strtod(text, NULL)));
+		CHECK_INT(num_parse_f32(slice_str(text), &narrow), 0);
+		CHECK(narrow == strtof(text, NULL) && signbit(narrow) == signbit(strtof(text, NULL)));
+	}
+}
+
 static void test_float_texts(void)
 {
 	static const char *const bad[] = { "", "+", ".", "e5", "1e", "1e+", "0x1p3", " 1", "1 ", "1,5", "nan(1)",
@@ -165,6 +195,7 @@ static void test_buf(void)
 int main(void)
 {
 	test_integers();
+	test_short_floats();
 	test_float_texts();
 	test_float_round_trips();
 	test_bytes();
@@ -172,6 +203,7 @@ int main(void)
 	/* A locale with a decimal comma changes nothing; where none is installed, this asks the same once more. */
 	if (setlocale(LC_ALL, "de_DE.UTF-8"))
 		seed = 43;
+	test_short_floats();
 	test_float_texts();
 	return test_end("num");
 }
