@@ -11,8 +11,25 @@
  *	3 PUT		table (one byte), length, key, length, value
  *	4 DELETE	table (one byte), length, key
  *	5 NOTE		length, text
+ *	6 SET		rows, length, entity, length, row (empty: hides)
+ *	7 FOLD		from, length, last entity, length, first entity (empty: from the beginning), into
+ *	8 CLEAR		rows, length, last entity
  *
  *	put "k" = "v" into the sources (table 5):	03 05 01000000 6b 01000000 76
+ *
+ * A load of many rows into one group writes whole rows into a table of its own, the shadow, in many commits. SET replaces
+ * a row whatever stands there. Publishing makes the shadow the group's overlay (a row in it stands for the one in the
+ * group's own table, an empty one hides it) or the group's table; that is a PUT of the group's definition. FOLD
+ * moves rows of an overlay into the table below, CLEAR empties a table that nobody reads any more; both only log which
+ * rows, for replay finds the same ones. Notes tell who reads the log what a shadow is for; names are text, numbers
+ * decimal:
+ *
+ *	load begin SHADOW GROUP INGEST_NS	SETs (and LATEs) of table SHADOW that follow are a load's of group GROUP
+ *	load publish SHADOW GROUP TABLE		all of them took effect with this commit: as rows of TABLE from now on
+ *	load abort SHADOW GROUP			none ever will. A SHADOW without either (a crash): the same
+ *
+ * A SET holds the complete row. What the load changed in it are the cells (and the row's tombstone) whose stamp
+ * has the load's INGEST_NS; the last SET of an entity counts. FOLD and CLEAR change no value that anybody sees.
  *
  * A savepoint is a mark in the record, and costs nothing. Rolling back is rare (something ran out): it drops the
  * transaction and applies the record up to the mark again, which is the road that replay goes anyway; nested
@@ -73,6 +90,12 @@ static bool take_table(struct slice *in, enum store_table *out)
 	return true;
 }
 
+/* A table of rows and an entity in it. */
+static bool take_entity(struct slice *in, struct store_change *out)
+{
+	return take_u32(in, &out->rows) && take_bytes(in, &out->key) && out->key.len && out->key.len <= KEY_ENTITY_MAX;
+}
+
 int store_change_next(struct slice *payload, struct store_change *out)
 {
 	struct store_change change = { 0 };
@@ -86,9 +109,7 @@ int store_change_next(struct slice *payload, struct store_change *out)
 	switch (kind) {
 	case STORE_CHANGE_ROW:
 	case STORE_CHANGE_LATE:
-		is_whole = take_u32(&in, &change.rows) && take_bytes(&in, &change.key) &&
-			take_bytes(&in, &change.value) &&
-			   change.key.len && change.key.len <= KEY_ENTITY_MAX;
+		is_whole = take_entity(&in, &change) && take_bytes(&in, &change.value);
 		break;
 	case STORE_CHANGE_PUT:
 		is_whole = take_table(&in, &change.table) && take_bytes(&in, &change.key) &&
@@ -100,6 +121,16 @@ int store_change_next(struct slice *payload, struct store_change *out)
 		break;
 	case STORE_CHANGE_NOTE:
 		is_whole = take_bytes(&in, &change.value);
+		break;
+	case STORE_CHANGE_SET:
+		is_whole = take_entity(&in, &change) && take_bytes(&in, &change.value);
+		break;
+	case STORE_CHANGE_FOLD:
+		is_whole = take_entity(&in, &change) && take_bytes(&in, &change.value) && take_u32(&in, &change.into) &&
+			   change.value.len <= KEY_ENTITY_MAX && change.into != change.rows;
+		break;
+	case STORE_CHANGE_CLEAR:
+		is_whole = take_entity(&in, &change);
 		break;
 	}
 	if (!is_whole)
@@ -117,7 +148,7 @@ static bool has_table(const struct store_change *change)
 
 static size_t encoded_len(const struct store_change *change)
 {
-	return 1 + 4 + 4 + 4 + change->key.len + change->value.len;
+	return 1 + 4 + 4 + 4 + 4 + change->key.len + change->value.len;
 }
 
 static void append_bytes(struct buf *out, struct slice bytes)
@@ -135,8 +166,17 @@ static void append_change(struct buf *out, const struct store_change *change)
 		buf_append_u32(out, change->rows);
 	if (change->kind != STORE_CHANGE_NOTE)
 		append_bytes(out, change->key);
-	if (change->kind != STORE_CHANGE_DELETE)
+	if (change->kind != STORE_CHANGE_DELETE && change->kind != STORE_CHANGE_CLEAR)
 		append_bytes(out, change->value);
+	if (change->kind == STORE_CHANGE_FOLD)
+		buf_append_u32(out, change->into);
+}
+
+void store_set_append(struct buf *out, uint32_t rows, struct slice entity, struct slice row)
+{
+	struct store_change change = { .kind = STORE_CHANGE_SET, .rows = rows, .key = entity, .value = row };
+
+	append_change(out, &change);
 }
 
 /* ---- the map ---- */
@@ -191,14 +231,124 @@ static int apply_row(struct store_batch *batch, const struct store_change *chang
 	return row.data ? env_errno(mdb_del(batch->txn, batch->store->rows, &k, NULL)) : 0;
 }
 
-/* Counts what the change may cost in pages: see space.c. */
-static void count(struct store_batch *batch, const struct store_change *change, size_t value_len)
+/* Counts what a change of one pair may cost in pages: see space.c. */
+static void count(struct store_batch *batch, size_t table, size_t value_len)
 {
 	size_t page = batch->store->page_bytes;
 
-	batch->now.ops[has_table(change) ? (size_t)change->table : STORE_TABLES]++;
+	batch->now.ops[table]++;
 	if (value_len > page / 4)
 		batch->now.value_pages += (value_len + 16) / page + 1;
+}
+
+/* Behind all other rows a row is appended, which leaves full pages behind; a load's table has the highest number, so that
+ * its sorted rows are. `cursor` is of this transaction. */
+static int apply_set(struct store_batch *batch, MDB_cursor *cursor, const struct store_change *change)
+{
+	MDB_val k, v = env_val(change->value);
+	struct key key;
+	int rc = key_encode(change->rows, change->key, &key);
+
+	if (rc < 0)
+		return rc;
+	k = env_val(key_slice(&key));
+	rc = batch->no_append ? MDB_KEYEXIST : mdb_cursor_put(cursor, &k, &v, MDB_APPEND);
+	if (rc == MDB_KEYEXIST) {
+		batch->no_append = true;
+		rc = mdb_cursor_put(cursor, &k, &v, 0);
+	}
+	if (rc)
+		return env_errno(rc);
+	count(batch, STORE_TABLES, change->value.len);
+	return 0;
+}
+
+/* Finds the first row of a table from `first` on, up to `last`. -ENOENT. */
+static int find_row(MDB_cursor *cursor, uint32_t rows, struct slice first, struct slice last, struct slice *out_entity,
+		    struct slice *out_row)
+{
+	struct key seek;
+	uint32_t found;
+	MDB_val k, v;
+	int rc = 0;
+
+	key_first(rows, &seek);
+	if (first.len)
+		rc = key_encode(rows, first, &seek);
+	if (rc < 0)
+		return rc;
+	k = env_val(key_slice(&seek));
+	rc = env_errno(mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE));
+	if (rc < 0)
+		return rc;
+	rc = key_decode(slice_of(k.mv_data, k.mv_size), &found, out_entity);
+	if (rc < 0)
+		return rc;
+	*out_row = slice_of(v.mv_data, v.mv_size);
+	return found == rows && slice_compare(*out_entity, last) <= 0 ? 0 : -ENOENT;
+}
+
+static int put_or_delete(struct store_batch *batch, const struct key *key, struct slice row)
+{
+	MDB_val k = env_val(key_slice(key));
+	int rc;
+
+	if (row.len)
+		return put(batch, batch->store->rows, key_slice(key), row);
+	rc = env_errno(mdb_del(batch->txn, batch->store->rows, &k, NULL));
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* One row after another: each may move pages, so that nothing is borrowed across a change. */
+static int apply_fold(struct store_batch *batch, MDB_cursor *cursor, const struct store_change *change)
+{
+	struct slice entity, row;
+	struct key key;
+	int rc;
+
+	while ((rc = find_row(cursor, change->rows, change->value, change->key, &entity, &row)) == 0) {
+		buf_reset(&batch->row);
+		buf_append_slice(&batch->row, row);
+		rc = buf_error(&batch->row);
+		if (rc == 0)
+			rc = key_encode(change->into, entity, &key);
+		if (rc == 0)
+			rc = env_errno(mdb_cursor_del(cursor, 0));
+		if (rc == 0)
+			rc = put_or_delete(batch, &key, buf_slice(&batch->row));
+		if (rc < 0)
+			return rc;
+		count(batch, STORE_TABLES, batch->row.len);
+		count(batch, STORE_TABLES, 0);
+	}
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int apply_clear(struct store_batch *batch, MDB_cursor *cursor, const struct store_change *change)
+{
+	struct slice entity, row;
+	int rc;
+
+	while ((rc = find_row(cursor, change->rows, slice_of(NULL, 0), change->key, &entity, &row)) == 0) {
+		rc = env_errno(mdb_cursor_del(cursor, 0));
+		if (rc < 0)
+			return rc;
+		count(batch, STORE_TABLES, 0);
+	}
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int apply_with_cursor(struct store_batch *batch, const struct store_change *change)
+{
+	MDB_cursor *cursor;
+	int rc = env_errno(mdb_cursor_open(batch->txn, batch->store->rows, &cursor));
+
+	if (rc < 0)
+		return rc;
+	rc = change->kind == STORE_CHANGE_SET ? apply_set(batch, cursor, change) :
+	     change->kind == STORE_CHANGE_FOLD ? apply_fold(batch, cursor, change) : apply_clear(batch, cursor, change);
+	mdb_cursor_close(cursor);
+	return rc;
 }
 
 static int apply(struct store_batch *batch, const struct store_change *change)
@@ -222,9 +372,13 @@ static int apply(struct store_batch *batch, const struct store_change *change)
 	case STORE_CHANGE_LATE:
 	case STORE_CHANGE_NOTE:
 		return 0;
+	case STORE_CHANGE_SET:
+	case STORE_CHANGE_FOLD:
+	case STORE_CHANGE_CLEAR:
+		return apply_with_cursor(batch, change);	/* they count for themselves */
 	}
 	if (rc == 0)
-		count(batch, change, len);
+		count(batch, has_table(change) ? (size_t)change->table : STORE_TABLES, len);
 	return rc;
 }
 
@@ -246,7 +400,7 @@ int batch_apply(struct store_batch *batch, struct slice payload)
 static int begin(struct store_batch *batch)
 {
 	batch->now = (struct batch_mark){ .record_len = CHANGELOG_HEAD };
-	batch->touched = batch->logged = false;
+	batch->touched = batch->logged = batch->no_append = false;
 	batch->broken = 0;
 	return env_errno(mdb_txn_begin(batch->store->env, NULL, 0, &batch->txn));
 }
@@ -264,7 +418,7 @@ int store_batch_begin(struct store *store, struct store_batch **out)
 	rc = begin(batch);
 	if (rc < 0)
 		return rc;
-	batch->has_saved = false;
+	batch->has_saved = batch->postpones_sync = false;
 	buf_reset(&batch->record);
 	if (!buf_reserve(&batch->record, CHANGELOG_HEAD)) {
 		store_batch_abort(batch);
@@ -358,6 +512,72 @@ int store_batch_row(struct store_batch *batch, uint32_t rows, struct slice entit
 	return rc < 0 ? rc : change_map(batch, &change);
 }
 
+int store_batch_set(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice row)
+{
+	struct store_change change = { .kind = STORE_CHANGE_SET, .rows = rows, .key = entity, .value = row };
+	int rc = check_entity(entity);
+
+	return rc < 0 ? rc : change_map(batch, &change);
+}
+
+static int apply_sets(struct store_batch *batch, struct slice sets)
+{
+	struct store_change change;
+	MDB_cursor *cursor;
+	int rc = env_errno(mdb_cursor_open(batch->txn, batch->store->rows, &cursor));
+
+	if (rc < 0)
+		return rc;
+	while ((rc = store_change_next(&sets, &change)) == 0) {
+		rc = change.kind == STORE_CHANGE_SET ? apply_set(batch, cursor, &change) : -EINVAL;
+		if (rc < 0)
+			break;
+	}
+	mdb_cursor_close(cursor);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int store_batch_sets(struct store_batch *batch, struct slice sets)
+{
+	size_t before = batch->record.len;
+	int rc;
+
+	if (batch->broken)
+		return batch->broken;
+	if (sets.len > PAYLOAD_MAX - before)
+		return -EFBIG;
+	buf_append_slice(&batch->record, sets);
+	if (buf_error(&batch->record) < 0) {
+		batch->record.failed = false;
+		return -ENOMEM;
+	}
+	batch->touched = true;
+	rc = apply_sets(batch, slice_of(batch->record.data + before, sets.len));
+	if (rc < 0) {
+		batch->broken = rc;
+		batch->record.len = before;
+		return rc;
+	}
+	batch->now.record_len = batch->record.len;
+	return 0;
+}
+
+int store_batch_fold(struct store_batch *batch, uint32_t from, uint32_t into, struct slice first, struct slice last)
+{
+	struct store_change change = { .kind = STORE_CHANGE_FOLD, .rows = from, .into = into, .key = last, .value = first };
+	int rc = check_entity(last);
+
+	return rc < 0 ? rc : change_map(batch, &change);
+}
+
+int store_batch_clear(struct store_batch *batch, uint32_t rows, struct slice last)
+{
+	struct store_change change = { .kind = STORE_CHANGE_CLEAR, .rows = rows, .key = last };
+	int rc = check_entity(last);
+
+	return rc < 0 ? rc : change_map(batch, &change);
+}
+
 int store_batch_late(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice record)
 {
 	struct store_change change = { .kind = STORE_CHANGE_LATE, .rows = rows, .key = entity, .value = record };
@@ -385,6 +605,22 @@ int store_batch_get_row(struct store_batch *batch, uint32_t rows, struct slice e
 	if (key_encode(rows, entity, &key) < 0)
 		return -ENOENT;
 	return get(batch, batch->store->rows, key_slice(&key), out);
+}
+
+bool store_batch_has_rows(struct store_batch *batch, uint32_t rows)
+{
+	MDB_cursor *cursor;
+	struct key seek;
+	MDB_val k, v;
+	bool has;
+
+	key_first(rows, &seek);
+	k = env_val(key_slice(&seek));
+	if (mdb_cursor_open(batch->txn, batch->store->rows, &cursor))
+		return true;
+	has = !mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE) && k.mv_size >= KEY_ROWS_LEN && !memcmp(k.mv_data, seek.data, KEY_ROWS_LEN);
+	mdb_cursor_close(cursor);
+	return has;
 }
 
 int store_batch_save(struct store_batch *batch)
@@ -445,6 +681,11 @@ int batch_put_seq(struct store_batch *batch, uint64_t seq)
 	return put(batch, batch->store->tables[STORE_META], slice_str(ENV_SEQ_NAME), slice_of(bytes, sizeof bytes));
 }
 
+void store_batch_postpone_sync(struct store_batch *batch)
+{
+	batch->postpones_sync = true;
+}
+
 int store_batch_log(struct store_batch *batch, uint64_t *out_seq)
 {
 	struct store *store = batch->store;
@@ -461,7 +702,8 @@ int store_batch_log(struct store_batch *batch, uint64_t *out_seq)
 		rc = space_ensure(batch);
 	if (rc < 0)
 		return rc;
-	rc = changelog_append(&store->log, &batch->record, (uint32_t)atomic_load(&store->checkpoint_number));
+	rc = changelog_append(&store->log, &batch->record, (uint32_t)atomic_load(&store->checkpoint_number),
+			      !batch->postpones_sync);
 	if (rc == -EIO)
 		env_fail(store, "the change log can't be written", rc);
 	if (rc < 0)

@@ -37,6 +37,9 @@
  * something that was acknowledged is damaged, and the log is refused (log_reader.c). With sync at every commit all
  * records say so; a relaxed log still syncs a segment before it begins the next one, so its first record says so.
  *
+ * A record may be written without a sync (a load of many rows that nobody sees yet), and the next one that syncs makes it
+ * durable too. The segment for it is only allocated, not filled with zeros, for it will be written whole at once.
+ *
  * Names change only through rename and a sync of the directory; a segment has its header before it has its name.
  */
 #include "store/changelog.h"
@@ -57,6 +60,7 @@
 enum {
 	SEGMENT_HEAD = 40,
 	ZEROS = 1 << 20,		/* bytes zeroed between two syncs: a smooth load for the commits beside it */
+	BEHIND = 2 << 20,		/* bytes that unsynced writes may be ahead of the disk */
 };
 
 /* The number in a name of that kind; 0 if it is another kind of name. */
@@ -114,8 +118,19 @@ static int fill_zeros(int fd, uint64_t bytes)
 	return rc;
 }
 
+static int allocate(int fd, uint64_t bytes)
+{
+	int rc;
+
+	do
+		rc = posix_fallocate(fd, 0, (off_t)bytes);
+	while (rc == EINTR);
+	return rc == EDQUOT ? -ENOSPC : -rc;
+}
+
 /* Makes the file of a segment, from a spare one if `spare` names one, and gives it its name once it is durable. */
-static int make_segment(int dir_fd, uint64_t store_id, uint64_t number, uint64_t bytes, uint64_t spare, int *out_fd)
+static int make_segment(int dir_fd, uint64_t store_id, uint64_t number, uint64_t bytes, uint64_t spare, bool is_quick,
+			int *out_fd)
 {
 	char from[SEGMENT_NAME_MAX] = "next.new", to[SEGMENT_NAME_MAX];
 	uint8_t head[SEGMENT_HEAD];
@@ -128,7 +143,7 @@ static int make_segment(int dir_fd, uint64_t store_id, uint64_t number, uint64_t
 	if (fd < 0)
 		return -errno;
 	if (!spare)
-		rc = fill_zeros(fd, bytes);
+		rc = is_quick ? allocate(fd, bytes) : fill_zeros(fd, bytes);
 	encode_header(head, store_id, number);
 	if (rc == 0)
 		rc = file_write_at(fd, head, sizeof head, 0);
@@ -157,7 +172,7 @@ int changelog_create(int store_dir_fd, uint64_t store_id, uint64_t segment_bytes
 	dir_fd = openat(store_dir_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
 		return -errno;
-	rc = make_segment(dir_fd, store_id, 1, segment_bytes, 0, &fd);
+	rc = make_segment(dir_fd, store_id, 1, segment_bytes, 0, false, &fd);
 	if (rc == 0 && fsync(store_dir_fd) < 0)
 		rc = -errno;
 	if (fd >= 0)
@@ -391,13 +406,15 @@ int changelog_start(struct changelog *log, const struct log_position *start, con
 		return rc;
 	log->room = (uint64_t)st.st_size;
 	log->is_synced = true;
+	atomic_store(&log->written_seq, end->seq - 1);
+	atomic_store(&log->synced_seq, end->seq - 1);
 	return 0;
 }
 
 /* ---- appending ---- */
 
 /* Makes the segment after the last one, unless it is there. Whoever comes second waits for the first. */
-static int prepare(struct changelog *log)
+static int prepare(struct changelog *log, bool is_quick)
 {
 	uint64_t number, spare = 0;
 	int rc, fd = -1;
@@ -415,7 +432,7 @@ static int prepare(struct changelog *log)
 		spare = log->spares[--log->n_spares];
 	pthread_mutex_unlock(&log->lock);
 
-	rc = make_segment(log->dir_fd, log->store_id, number, log->segment_bytes, spare, &fd);
+	rc = make_segment(log->dir_fd, log->store_id, number, log->segment_bytes, spare, is_quick, &fd);
 
 	pthread_mutex_lock(&log->lock);
 	log->preparing = false;
@@ -428,9 +445,9 @@ static int prepare(struct changelog *log)
 	return rc;
 }
 
-int changelog_prepare(struct changelog *log)
+int changelog_prepare(struct changelog *log, bool is_quick)
 {
-	return prepare(log);
+	return prepare(log, is_quick);
 }
 
 bool changelog_wants_next(struct changelog *log)
@@ -443,6 +460,15 @@ bool changelog_wants_next(struct changelog *log)
 	return wants;
 }
 
+/* Several threads sync; the newest tells. */
+static void note_synced(struct changelog *log, uint64_t seq)
+{
+	uint64_t before = atomic_load(&log->synced_seq);
+
+	while (before < seq && !atomic_compare_exchange_weak(&log->synced_seq, &before, seq))
+		;
+}
+
 static int enter_next(struct changelog *log)
 {
 	int rc;
@@ -450,7 +476,9 @@ static int enter_next(struct changelog *log)
 	if (!log->is_synced && fdatasync(log->fd) < 0)
 		return -EIO;
 	log->is_synced = true;
-	rc = prepare(log);
+	note_synced(log, log->end.seq - 1);
+	/* Behind unsynced records come more of them; a commit that waits for zeros would keep the others waiting. */
+	rc = prepare(log, true);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&log->lock);
@@ -462,6 +490,7 @@ static int enter_next(struct changelog *log)
 		log->next_fd = -1;
 		log->end.segment++;
 		log->end.offset = CHANGELOG_FIRST;
+		log->unsynced_to = 0;
 	}
 	pthread_mutex_unlock(&log->lock);
 	return rc;
@@ -512,7 +541,19 @@ static void encode_record(struct changelog *log, struct buf *record, uint32_t ch
 	le_put64(p, XXH3_64bits_withSeed(p + 8, record->len - 8, segment_seed(log->store_id, log->end.segment)));
 }
 
-int changelog_append(struct changelog *log, struct buf *record, uint32_t checkpoint)
+/* Lets the disk begin with what was written without sync, whole pages of it. */
+static void begin_writing(struct changelog *log, uint64_t begin, uint64_t end)
+{
+	begin &= ~(uint64_t)4095;
+	end &= ~(uint64_t)4095;
+	if (begin < end)
+		sync_file_range(log->fd, (off_t)begin, (off_t)(end - begin), SYNC_FILE_RANGE_WRITE);
+	pthread_mutex_lock(&log->lock);
+	log->unsynced_to = end;
+	pthread_mutex_unlock(&log->lock);
+}
+
+int changelog_append(struct changelog *log, struct buf *record, uint32_t checkpoint, bool syncs)
 {
 	size_t len = record->len, padded = (len + 7) & ~(size_t)7;
 	int rc;
@@ -527,9 +568,12 @@ int changelog_append(struct changelog *log, struct buf *record, uint32_t checkpo
 	rc = file_write_at(log->fd, record->data, padded, log->end.offset);
 	if (rc < 0)
 		return rc == -ENOSPC ? rc : -EIO;
-	if (!log->relaxed && fdatasync(log->fd) < 0)
+	syncs = syncs && !log->relaxed;
+	if (syncs && fdatasync(log->fd) < 0)
 		return -EIO;
-	log->is_synced = !log->relaxed;
+	log->is_synced = syncs;
+	if (!syncs && !log->relaxed)
+		begin_writing(log, log->end.offset, log->end.offset + padded);
 	if (log->end.offset == CHANGELOG_FIRST) {
 		pthread_mutex_lock(&log->lock);
 		log->segments[log->n_segments - 1].first_seq = log->end.seq;
@@ -537,9 +581,60 @@ int changelog_append(struct changelog *log, struct buf *record, uint32_t checkpo
 	}
 	log->end.chain = le_get64(record->data);
 	log->end.offset += padded;
+	atomic_store(&log->written_seq, log->end.seq);
+	if (syncs || log->relaxed)
+		note_synced(log, log->end.seq);
 	log->end.seq++;
 	atomic_fetch_add_explicit(&log->bytes_written, padded, memory_order_relaxed);
 	return 0;
+}
+
+/* A descriptor of the open segment that stays good when the log goes on to the next one: then that has synced this one. */
+static int hold_segment(struct changelog *log, uint64_t *out_unsynced_to)
+{
+	int fd;
+
+	pthread_mutex_lock(&log->lock);
+	fd = fcntl(log->fd, F_DUPFD_CLOEXEC, 0);
+	*out_unsynced_to = log->unsynced_to;
+	pthread_mutex_unlock(&log->lock);
+	return fd < 0 ? -errno : fd;
+}
+
+int changelog_sync(struct changelog *log)
+{
+	uint64_t seq = atomic_load(&log->written_seq), unsynced_to;
+	int fd, rc = 0;
+
+	if (atomic_load(&log->synced_seq) >= seq && !log->relaxed)
+		return 0;
+	fd = hold_segment(log, &unsynced_to);
+	if (fd < 0)
+		return fd;
+	if (fdatasync(fd) < 0)
+		rc = -EIO;
+	close(fd);
+	if (rc == 0)
+		note_synced(log, seq);
+	return rc;
+}
+
+int changelog_pace(struct changelog *log)
+{
+	uint64_t unsynced_to;
+	int fd, rc = 0;
+
+	if (log->relaxed)
+		return 0;
+	fd = hold_segment(log, &unsynced_to);
+	if (fd < 0)
+		return fd;
+	if (unsynced_to > BEHIND &&
+	    sync_file_range(fd, 0, (off_t)(unsynced_to - BEHIND), SYNC_FILE_RANGE_WAIT_BEFORE) < 0 &&
+	    errno != ENOSYS && errno != EINVAL && errno != ESPIPE && errno != EINTR)
+		rc = -EIO;
+	close(fd);
+	return rc;
 }
 
 /* ---- letting go ---- */

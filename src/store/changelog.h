@@ -39,6 +39,8 @@ struct changelog {
 	uint64_t segment_bytes;
 	bool relaxed;
 	_Atomic uint64_t bytes_written;
+	_Atomic uint64_t written_seq;	/* of the newest record */
+	_Atomic uint64_t synced_seq;	/* the same of those that are on the disk; in a relaxed log of all */
 
 	/* Of the thread that appends. */
 	int fd;
@@ -46,8 +48,9 @@ struct changelog {
 	struct log_position end;
 	bool is_synced;			/* all up to the end is on the disk */
 
-	pthread_mutex_t lock;		/* guards what follows */
+	pthread_mutex_t lock;		/* guards what follows, and the exchange of fd */
 	pthread_cond_t prepared;
+	uint64_t unsynced_to;		/* the open segment was written without sync up to here */
 	struct log_segment *segments;	/* ascending without a gap; the last one is being written */
 	size_t n_segments, cap_segments;
 	bool preparing;			/* somebody makes the next segment, without the lock */
@@ -71,12 +74,17 @@ int changelog_start(struct changelog *log, const struct log_position *start, con
 		    const struct log_position *last);
 void changelog_close(struct changelog *log);
 
-/* Fills the header in (the record's first CHANGELOG_HEAD bytes), writes, syncs unless relaxed. `checkpoint` is the
+/* Fills the header in (the record's first CHANGELOG_HEAD bytes), writes, syncs if `syncs` unless relaxed. `checkpoint` is the
  * number of the newest checkpoint that is durable. -ENOSPC, -ENOMEM, -EMFILE: nothing was written, the next record may
  * go to the same place. Else -EIO. */
-int changelog_append(struct changelog *log, struct buf *record, uint32_t checkpoint);
-/* Makes the next segment ahead, so that no commit waits for it. For the background thread. */
-int changelog_prepare(struct changelog *log);
+int changelog_append(struct changelog *log, struct buf *record, uint32_t checkpoint, bool syncs);
+/* Syncs what was written without; from any thread. */
+int changelog_sync(struct changelog *log);
+/* Waits until the disk has most of what was written without sync; from any thread. */
+int changelog_pace(struct changelog *log);
+/* Makes the next segment ahead, so that no commit waits for it. `is_quick`: without writing it to its full size, for one that
+ * large writes will fill before long. For any thread but the one that appends. */
+int changelog_prepare(struct changelog *log, bool is_quick);
 /* Is it time to? */
 bool changelog_wants_next(struct changelog *log);
 /* Lets go of the segments before `keep`. For the background thread. */

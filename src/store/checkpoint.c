@@ -9,7 +9,8 @@
  *	1. Begin a read transaction on C, the pin, and keep it open. Read the two meta pages; the newer one is C's.
  *	   Take the log's position behind C. All three at one moment, in which no commit changes the meta pages
  *	   (commit_lock).
- *	2. fdatasync data.mdb. Now every page of C is on the disk.
+ *	2. fdatasync data.mdb. Now every page of C is on the disk. The log too, if its last records were written without
+ *	   sync: a follower may still want what is before C's position, and nothing may be missing there.
  *	3. Write meta pages and position to the file `checkpoint` (slots.c), synced. From here on C is what a
  *	   recovery restores.
  *	4. End the pin of the checkpoint before. Let go of the log before C.
@@ -285,6 +286,31 @@ static int sync_or_fail(struct store *store)
 	return rc;
 }
 
+/* Errors of a file are told once, to whoever syncs it first: so nobody may go on behind one. */
+int checkpoint_sync_log(struct store *store)
+{
+	int rc = changelog_sync(&store->log);
+
+	if (rc == -EIO)
+		env_fail(store, "the change log can't be synced", rc);
+	if (rc == 0)
+		follow_news(store);
+	return rc;
+}
+
+int store_pace(struct store *store)
+{
+	int rc = atomic_load(&store->failed) ? -EIO : 0;
+
+	if (rc == 0 && changelog_wants_next(&store->log))
+		rc = changelog_prepare(&store->log, true);
+	if (rc == 0)
+		rc = changelog_pace(&store->log);
+	if (rc == -EIO)
+		env_fail(store, "the change log can't be written", rc);
+	return rc;
+}
+
 /* Step 3. */
 static int save(struct store *store, const struct checkpoint *checkpoint)
 {
@@ -311,6 +337,8 @@ static int make(struct store *store, struct checkpoint *next)
 		return 0;
 	}
 	rc = sync_or_fail(store);
+	if (rc == 0)
+		rc = checkpoint_sync_log(store);
 	if (rc == 0)
 		rc = save(store, next);
 	if (rc < 0) {
@@ -509,7 +537,7 @@ static void *run(void *arg)
 	while (wait_for_work(store, &due, &is_due, &asked)) {
 		/* Without space this fails until there is some, and the commit that needs the segment says so. */
 		if (changelog_wants_next(&store->log))
-			changelog_prepare(&store->log);
+			changelog_prepare(&store->log, false);
 		if (is_due || (!store->was_failing && checkpoint_is_due(store))) {
 			rc = checkpoint_take(store);
 			due = after_ms(store->options.checkpoint_ms);

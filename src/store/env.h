@@ -44,6 +44,8 @@ struct store_batch {
 	bool has_saved;
 	bool touched;			/* a change was tried since `saved` */
 	bool logged;
+	bool no_append;			/* rows that are set now are not behind all others */
+	bool postpones_sync;
 	int broken;			/* 0, or why map and record may differ: fit for rollback and abort only */
 };
 
@@ -169,6 +171,8 @@ int checkpoint_pin(struct store *store, bool *out_is_same);
 int checkpoint_take(struct store *store);
 /* Frees the pages that only the pin holds, without the thread. */
 int checkpoint_make_room(struct store *store);
+/* Syncs what the log has. */
+int checkpoint_sync_log(struct store *store);
 int checkpoint_start(struct store *store);
 void checkpoint_stop(struct store *store);
 void checkpoint_unpin(struct store *store);

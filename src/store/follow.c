@@ -284,6 +284,10 @@ int store_follow(struct store *store, const char *name, uint64_t from_seq, struc
 
 	if (!is_name(name))
 		return why_fail(why, EINVAL, "%s is no name for a follower", name);
+	/* Who seeded itself from a snapshot may have seen commits that are not durable yet. */
+	rc = checkpoint_sync_log(store);
+	if (rc < 0)
+		return why_fail(why, -rc, "the change log can't be synced: %s", strerror(-rc));
 	pthread_mutex_lock(&store->trim_lock);
 	follower = find(store, name);
 	is_new = !follower;
@@ -320,6 +324,15 @@ out:
 	return rc;
 }
 
+/* The newest commit that followers may see: one that is durable, so that a loss of power can't put another in its place, and
+ * in the map. */
+static uint64_t shown_seq(struct store *store)
+{
+	uint64_t synced = atomic_load(&store->log.synced_seq), last = atomic_load(&store->last_seq);
+
+	return synced < last ? synced : last;
+}
+
 int store_follow_next(struct store_follower *follower, uint64_t *out_seq, struct slice *out_payload)
 {
 	int rc;
@@ -327,7 +340,7 @@ int store_follow_next(struct store_follower *follower, uint64_t *out_seq, struct
 	do {
 		if (atomic_load(&follower->dropped))
 			return -ESTALE;
-		if (follower->reader.pos.seq > atomic_load(&follower->store->last_seq))
+		if (follower->reader.pos.seq > shown_seq(follower->store))
 			return -EAGAIN;
 		rc = log_reader_next(&follower->reader, out_seq, out_payload);
 	} while (rc == 0 && *out_seq < follower->from_seq);
@@ -338,7 +351,7 @@ int store_follow_next(struct store_follower *follower, uint64_t *out_seq, struct
 
 static bool has_news(struct store_follower *follower)
 {
-	return atomic_load(&follower->dropped) || follower->reader.pos.seq <= atomic_load(&follower->store->last_seq);
+	return atomic_load(&follower->dropped) || follower->reader.pos.seq <= shown_seq(follower->store);
 }
 
 int store_follow_wait(struct store_follower *follower, unsigned timeout_ms)

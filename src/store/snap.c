@@ -136,6 +136,15 @@ int store_get_row(struct store_snap *snap, uint32_t rows, struct slice entity, s
 	return get(snap->txn, snap->store->rows, key_slice(&key), out);
 }
 
+int store_get_row_over(struct store_snap *snap, uint32_t rows, uint32_t overlay, struct slice entity, struct slice *out)
+{
+	int rc = overlay ? store_get_row(snap, overlay, entity, out) : -ENOENT;
+
+	if (rc == -ENOENT)
+		return store_get_row(snap, rows, entity, out);
+	return rc == 0 && !out->len ? -ENOENT : rc;
+}
+
 /* ---- walks ---- */
 
 struct store_walk {
@@ -145,6 +154,10 @@ struct store_walk {
 	size_t strip;		/* bytes of a key that are not handed out */
 	bool skips_seek;	/* it begins behind `seek` */
 	bool has_begun;
+	/* What comes next, if `has_head`; what was given out last stays the head until the next step. */
+	struct slice key, value;
+	bool has_head, is_given;
+	struct store_walk *over;	/* of the overlay; NULL: there is none */
 };
 
 static int walk_new(struct store_snap *snap, MDB_dbi dbi, struct store_walk **out)
@@ -200,7 +213,35 @@ int store_walk_rows(struct store_snap *snap, uint32_t rows, struct slice after, 
 	return 0;
 }
 
-int store_walk_next(struct store_walk *walk, struct slice *out_key, struct slice *out_value)
+int store_walk_rows_over(struct store_snap *snap, uint32_t rows, uint32_t overlay, struct slice after,
+			 struct store_walk **out)
+{
+	int rc = store_walk_rows(snap, rows, after, out);
+
+	if (rc < 0 || !overlay)
+		return rc;
+	rc = store_walk_rows(snap, overlay, after, &(*out)->over);
+	if (rc < 0)
+		store_walk_end(*out);
+	return rc;
+}
+
+/* Takes the cursor's pair as head, unless it lies behind the walk's end. */
+static int take_head(struct store_walk *walk, int rc, const MDB_val *k, const MDB_val *v)
+{
+	walk->has_head = walk->is_given = false;
+	if (rc)
+		return env_errno(rc);
+	if (k->mv_size < walk->prefix_len || memcmp(k->mv_data, walk->seek.data, walk->prefix_len))
+		return -ENOENT;
+	walk->key = slice_of((const char *)k->mv_data + walk->strip, k->mv_size - walk->strip);
+	walk->value = slice_of(v->mv_data, v->mv_size);
+	walk->has_head = true;
+	return 0;
+}
+
+/* One step of one table. */
+static int step(struct store_walk *walk)
 {
 	MDB_val k, v;
 	int rc;
@@ -214,19 +255,116 @@ int store_walk_next(struct store_walk *walk, struct slice *out_key, struct slice
 		if (!rc && walk->skips_seek && slice_equal(slice_of(k.mv_data, k.mv_size), key_slice(&walk->seek)))
 			rc = mdb_cursor_get(walk->cursor, &k, &v, MDB_NEXT);
 	}
-	if (rc)
-		return env_errno(rc);
-	if (k.mv_size < walk->prefix_len || memcmp(k.mv_data, walk->seek.data, walk->prefix_len))
-		return -ENOENT;
-	*out_key = slice_of((const char *)k.mv_data + walk->strip, k.mv_size - walk->strip);
-	*out_value = slice_of(v.mv_data, v.mv_size);
+	return take_head(walk, rc, &k, &v);
+}
+
+/* Moves on to `entity` or behind it: the next row is the likely one, else the tree is asked. */
+static int step_to(struct store_walk *walk, struct slice entity)
+{
+	struct key key;
+	MDB_val k, v;
+	int rc = 0;
+
+	if (!walk->has_head || walk->is_given)
+		rc = step(walk);
+	if (rc < 0 || slice_compare(walk->key, entity) >= 0)
+		return rc;
+	memcpy(key.data, walk->seek.data, KEY_ROWS_LEN);
+	if (entity.len > KEY_ENTITY_MAX)
+		return -EINVAL;
+	memcpy(key.data + KEY_ROWS_LEN, entity.data, entity.len);
+	k = (MDB_val){ KEY_ROWS_LEN + entity.len, key.data };
+	rc = mdb_cursor_get(walk->cursor, &k, &v, MDB_SET_RANGE);
+	return take_head(walk, rc, &k, &v);
+}
+
+static int fill_head(struct store_walk *walk)
+{
+	int rc;
+
+	if (walk->has_head && !walk->is_given)
+		return 0;
+	rc = walk->has_begun && !walk->has_head ? -ENOENT : step(walk);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* The lower one of two heads; the overlay's if they are of one entity, which takes the other with it. */
+static struct store_walk *lower(struct store_walk *walk)
+{
+	struct store_walk *over = walk->over;
+	int order;
+
+	if (!over->has_head || !walk->has_head)
+		return over->has_head ? over : walk->has_head ? walk : NULL;
+	order = slice_compare(over->key, walk->key);
+	if (order == 0)
+		walk->is_given = true;
+	return order <= 0 ? over : walk;
+}
+
+static int next_over(struct store_walk *walk, struct slice *out_key, struct slice *out_value)
+{
+	struct store_walk *from;
+	int rc;
+
+	do {
+		rc = fill_head(walk);
+		if (rc == 0)
+			rc = fill_head(walk->over);
+		if (rc < 0)
+			return rc;
+		from = lower(walk);
+		if (!from)
+			return -ENOENT;
+		from->is_given = true;
+	} while (!from->value.len);
+	*out_key = from->key;
+	*out_value = from->value;
 	return 0;
+}
+
+int store_walk_next(struct store_walk *walk, struct slice *out_key, struct slice *out_value)
+{
+	int rc;
+
+	if (walk->over)
+		return next_over(walk, out_key, out_value);
+	rc = fill_head(walk);
+	if (rc < 0 || !walk->has_head)
+		return rc < 0 ? rc : -ENOENT;
+	walk->is_given = true;
+	*out_key = walk->key;
+	*out_value = walk->value;
+	return 0;
+}
+
+/* Has the walk a row at `entity` or behind it at hand, or none is left. */
+static int advance(struct store_walk *walk, struct slice entity)
+{
+	int rc;
+
+	if (walk->has_head && !walk->is_given && slice_compare(walk->key, entity) >= 0)
+		return 0;
+	if (walk->has_begun && !walk->has_head)
+		return 0;
+	rc = step_to(walk, entity);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int store_walk_seek(struct store_walk *walk, struct slice entity, struct slice *out_key, struct slice *out_value)
+{
+	int rc = advance(walk, entity);
+
+	if (rc == 0 && walk->over)
+		rc = advance(walk->over, entity);
+	return rc < 0 ? rc : store_walk_next(walk, out_key, out_value);
 }
 
 void store_walk_end(struct store_walk *walk)
 {
 	if (!walk)
 		return;
+	store_walk_end(walk->over);
 	mdb_cursor_close(walk->cursor);
 	free(walk);
 }

@@ -102,14 +102,22 @@ int store_snap_seq(struct store_snap *snap, uint64_t *out);
 /* Values are borrowed from the map until the snapshot ends. -ENOENT. */
 int store_get(struct store_snap *snap, enum store_table table, struct slice key, struct slice *out);
 int store_get_row(struct store_snap *snap, uint32_t rows, struct slice entity, struct slice *out);
+/* The same through an overlay: a table whose rows stand for those of `rows`; an empty one hides. 0: there is none. */
+int store_get_row_over(struct store_snap *snap, uint32_t rows, uint32_t overlay, struct slice entity, struct slice *out);
 
 /* Walks in order of keys. `prefix` bounds a plain table's walk. store_walk_rows begins behind `after` (empty: at the
  * first). */
 struct store_walk;
 int store_walk_begin(struct store_snap *snap, enum store_table table, struct slice prefix, struct store_walk **out);
 int store_walk_rows(struct store_snap *snap, uint32_t rows, struct slice after, struct store_walk **out);
+/* Through an overlay, as store_get_row_over. */
+int store_walk_rows_over(struct store_snap *snap, uint32_t rows, uint32_t overlay, struct slice after,
+			 struct store_walk **out);
 /* 0 with borrowed key (without the prefix of its row table) and value, or -ENOENT at the end. */
 int store_walk_next(struct store_walk *walk, struct slice *out_key, struct slice *out_value);
+/* Walks of rows only: the first row that is at `entity` or behind it, and behind what was given out before. Fast where
+ * the entities that are asked for ascend closely. */
+int store_walk_seek(struct store_walk *walk, struct slice entity, struct slice *out_key, struct slice *out_value);
 void store_walk_end(struct store_walk *walk);		/* before its snapshot ends; NULL is fine */
 /* The lowest table of rows above `after` that has any row. -ENOENT: there is none. For verify, which must also find
  * rows that nobody owns. */
@@ -123,12 +131,24 @@ int store_batch_begin(struct store *store, struct store_batch **out);
 /* Reads see what the batch has done so far; borrowed until its next change. -ENOENT. */
 int store_batch_get(struct store_batch *batch, enum store_table table, struct slice key, struct slice *out);
 int store_batch_get_row(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice *out);
+/* Is there any row in the table? */
+bool store_batch_has_rows(struct store_batch *batch, uint32_t rows);
 
 /* Each changes the map and adds to the log record. -ENOSPC if the map is full (the batch is then fit only for rollback
  * or abort), -EFBIG, -ENOMEM. `rows` numbers a table of rows: a group's own, or a load's. */
 int store_batch_put(struct store_batch *batch, enum store_table table, struct slice key, struct slice value);
 int store_batch_delete(struct store_batch *batch, enum store_table table, struct slice key);	/* absent: -ENOENT, no change */
 int store_batch_row(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice delta);
+/* For loads. A set row replaces what stands outright; an empty one hides a row where the table is an overlay. `sets` is
+ * any number of them, as store_set_append makes them: fast where they ascend and lie behind all other rows. */
+int store_batch_set(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice row);
+int store_batch_sets(struct store_batch *batch, struct slice sets);
+void store_set_append(struct buf *out, uint32_t rows, struct slice entity, struct slice row);
+/* Moves the rows of `from` between two entities (both included; `first` empty: from the beginning) into another table,
+ * where they replace what stands; an empty one takes away what stands. The log gets the bounds, not the rows. */
+int store_batch_fold(struct store_batch *batch, uint32_t from, uint32_t into, struct slice first, struct slice last);
+/* Takes away the rows of a table up to an entity. The same. */
+int store_batch_clear(struct store_batch *batch, uint32_t rows, struct slice last);
 /* Into the log only, for history: a record that lost, and a note (begin, publish, abort of a load). */
 int store_batch_late(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice record);
 int store_batch_note(struct store_batch *batch, struct slice note);
@@ -148,6 +168,10 @@ size_t store_batch_bytes(const struct store_batch *batch);
  * promised, abort it (a retry may succeed: see store_make_room). -ENOMEM, -EMFILE: the same. -EIO: the log failed; its
  * outcome is unknown, the store takes no more batches. */
 int store_batch_log(struct store_batch *batch, uint64_t *out_seq);
+/* Lets store_batch_log return before the record is on the disk: for what no reader and no follower can tell from its
+ * absence (rows of a load that is not published, a fold). The next commit without it syncs them all. A loss of power may
+ * take such commits back, the newest first; a crash of the process does not. */
+void store_batch_postpone_sync(struct store_batch *batch);
 /* The second half: makes the change visible. Ends the batch whatever it returns. A failure behind a synced log is -EIO,
  * and the store takes no more batches until it was opened again. */
 int store_batch_commit(struct store_batch *batch);
@@ -156,19 +180,27 @@ void store_batch_abort(struct store_batch *batch);	/* NULL is fine */
 /* Frees pages that only the checkpoint's pin holds, by making a new checkpoint and waiting for it. Not with a batch
  * open. */
 int store_make_room(struct store *store);
+/* For whoever makes many commits that postpone their sync, behind each: has the next segment of the log at hand, and waits
+ * until the disk has taken the log but for the last few MiB, so that nobody else's sync finds more. Any thread but one
+ * that has a batch open. 0 or a negative errno, which will meet the next commit as well. */
+int store_pace(struct store *store);
 /* Would an ordinary write still fit, leaving the reserve that deletions need? Cheap: known from the last commits. */
 bool store_has_room(struct store *store);
 
 /* ---- the log, for followers ---- */
 
-enum store_change_kind { STORE_CHANGE_ROW = 1, STORE_CHANGE_LATE, STORE_CHANGE_PUT, STORE_CHANGE_DELETE, STORE_CHANGE_NOTE };
+enum store_change_kind {
+	STORE_CHANGE_ROW = 1, STORE_CHANGE_LATE, STORE_CHANGE_PUT, STORE_CHANGE_DELETE, STORE_CHANGE_NOTE, STORE_CHANGE_SET,
+	STORE_CHANGE_FOLD, STORE_CHANGE_CLEAR,
+};
 
 struct store_change {
 	enum store_change_kind kind;
-	uint32_t rows;			/* ROW, LATE */
+	uint32_t rows;			/* ROW, LATE, SET, FOLD (from), CLEAR */
+	uint32_t into;			/* FOLD */
 	enum store_table table;		/* PUT, DELETE */
-	struct slice key;		/* entity, or key */
-	struct slice value;		/* delta, record, value, note */
+	struct slice key;		/* entity, or key; FOLD, CLEAR: the last entity */
+	struct slice value;		/* delta, record, value, note, row; FOLD: the first entity */
 };
 
 /* Takes the next change off the front of a record's payload. 0, -ENOENT at the end, -EBADMSG. */
@@ -179,7 +211,7 @@ int store_change_next(struct slice *payload, struct store_change *out);
  * or dropped for falling behind by more than log_bytes. One thread at a time for each. -ESTALE: the log no longer holds
  * `from_seq`, seed from a snapshot; -EEXIST: the name is in use. */
 int store_follow(struct store *store, const char *name, uint64_t from_seq, struct store_follower **out, struct why *why);
-/* The next record: its payload is valid until the next call. -EAGAIN: nothing new yet (wait with store_follow_wait);
+/* The next record that is durable: its payload is valid until the next call. -EAGAIN: nothing new yet (wait with store_follow_wait);
  * -ESTALE: dropped. */
 int store_follow_next(struct store_follower *follower, uint64_t *out_seq, struct slice *out_payload);
 /* Sleeps until there is something new or `timeout_ms` are over. */

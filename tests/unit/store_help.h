@@ -113,17 +113,23 @@ static inline struct store *open_store(const char *path, const struct store_opti
 
 enum { MODEL_ROWS = 400, MODEL_KEYS = 40 };
 
+/* The third table of rows is the overlay of the first one. */
+enum { MODEL_TABLES = 3, MODEL_OVERLAY = 2 };
+
+#define MODEL_HIDES UINT64_MAX
+
 struct model {
 	uint64_t seq;
-	uint64_t rows[2][MODEL_ROWS];	/* 0: not there, else the number that its value is made of */
+	/* 0: not there, else the number that its value is made of, or MODEL_HIDES */
+	uint64_t rows[MODEL_TABLES][MODEL_ROWS];
 	uint64_t keys[MODEL_KEYS];
 };
 
-enum step_kind { STEP_ROW, STEP_ROW_AWAY, STEP_PUT, STEP_DELETE, STEP_NOTE };
+enum step_kind { STEP_ROW, STEP_ROW_AWAY, STEP_SET, STEP_FOLD, STEP_CLEAR, STEP_PUT, STEP_DELETE, STEP_NOTE };
 
 struct step {
 	enum step_kind kind;
-	unsigned table, index;
+	unsigned table, index, first;
 	uint64_t number;
 };
 
@@ -148,9 +154,16 @@ static inline struct step step_of(uint64_t seq, unsigned i)
 	unsigned kind = m % 16;
 
 	m >>= 8;
-	step.kind = kind < 9 ? STEP_ROW : kind < 11 ? STEP_ROW_AWAY : kind < 14 ? STEP_PUT : kind < 15 ? STEP_DELETE : STEP_NOTE;
+	step.kind = kind < 6 ? STEP_ROW : kind < 8 ? STEP_ROW_AWAY : kind < 11 ? STEP_SET :
+		    kind < 12 ? (m >> 40 & 3 ? STEP_FOLD : STEP_CLEAR) :
+		    kind < 14 ? STEP_PUT : kind < 15 ? STEP_DELETE : STEP_NOTE;
 	step.table = m % 2;
-	step.index = (unsigned)(m >> 8) % (step.kind <= STEP_ROW_AWAY ? MODEL_ROWS : MODEL_KEYS);
+	step.index = (unsigned)(m >> 8) % (step.kind <= STEP_CLEAR ? MODEL_ROWS : MODEL_KEYS);
+	if (step.kind == STEP_SET && m >> 43 & 1)
+		step.number = MODEL_HIDES;
+	/* One row, or up to 16 of them, or all from the beginning. */
+	step.first = (unsigned)(m >> 44) & 15;
+	step.first = step.first == 15 || step.first > step.index ? 0 : step.index - step.first;
 	return step;
 }
 
@@ -190,6 +203,21 @@ static inline void model_step(struct model *model, struct step step)
 	case STEP_ROW_AWAY:
 		model->rows[step.table][step.index] = step.kind == STEP_ROW ? step.number : 0;
 		break;
+	case STEP_SET:
+		model->rows[MODEL_OVERLAY][step.index] = step.number;
+		break;
+	case STEP_FOLD:
+		for (unsigned i = step.first; i <= step.index; i++) {
+			uint64_t *over = &model->rows[MODEL_OVERLAY][i];
+
+			if (*over)
+				model->rows[0][i] = *over == MODEL_HIDES ? 0 : *over;
+			*over = 0;
+		}
+		break;
+	case STEP_CLEAR:
+		memset(model->rows[MODEL_OVERLAY], 0, (step.index + 1) * sizeof model->rows[0][0]);
+		break;
 	case STEP_PUT:
 	case STEP_DELETE:
 		model->keys[step.index] = step.kind == STEP_PUT ? step.number : 0;
@@ -202,7 +230,7 @@ static inline void model_step(struct model *model, struct step step)
 static inline int play_step(struct store_batch *batch, struct step step)
 {
 	struct buf delta = { 0 };
-	char name[32];
+	char name[32], first[32];
 	int rc = 0;
 
 	switch (step.kind) {
@@ -210,6 +238,18 @@ static inline int play_step(struct store_batch *batch, struct step step)
 	case STEP_ROW_AWAY:
 		delta_of(&delta, step.kind == STEP_ROW ? step.number : 0);
 		rc = store_batch_row(batch, step.table + 1, name_of(name, "e", step.index), buf_slice(&delta));
+		break;
+	case STEP_SET:
+		if (step.number != MODEL_HIDES)
+			delta_of(&delta, step.number);
+		rc = store_batch_set(batch, MODEL_OVERLAY + 1, name_of(name, "e", step.index), buf_slice(&delta));
+		break;
+	case STEP_FOLD:
+		rc = store_batch_fold(batch, MODEL_OVERLAY + 1, 1, step.first ? name_of(first, "e", step.first) : slice_of(NULL, 0),
+				      name_of(name, "e", step.index));
+		break;
+	case STEP_CLEAR:
+		rc = store_batch_clear(batch, MODEL_OVERLAY + 1, name_of(name, "e", step.index));
 		break;
 	case STEP_PUT:
 		rc = store_batch_put(batch, STORE_SOURCES, name_of(name, "k", step.index), value_of(step.number));
@@ -236,6 +276,8 @@ static inline void model_play(struct model *model, uint64_t seq)
 	}
 }
 
+static bool help_postpones;	/* commits do, but those whose number 10 divides */
+
 /* Makes commit `seq`, which must be the next one. Makes room if it must. */
 static inline int play_commit(struct store *store, uint64_t seq)
 {
@@ -247,6 +289,8 @@ static inline int play_commit(struct store *store, uint64_t seq)
 		rc = store_batch_begin(store, &batch);
 		for (unsigned i = 0; i < steps_of(seq) && rc == 0; i++)
 			rc = play_step(batch, step_of(seq, i));
+		if (rc == 0 && help_postpones && seq % 10)
+			store_batch_postpone_sync(batch);
 		if (rc == 0)
 			rc = store_batch_log(batch, &got);
 		if (rc == 0) {
@@ -281,6 +325,11 @@ static inline unsigned compare_rows(struct store_snap *snap, const struct model 
 			bad++;
 			break;
 		}
+		if (model->rows[table][i] == MODEL_HIDES) {
+			bad += value.len != 0;
+			i++;
+			continue;
+		}
 		want = value_of(model->rows[table][i]);
 		bad += record_view(value, &rec) < 0 || !record_find(&rec, 0, &cell) || !slice_equal(cell.value, want);
 		bad += store_get_row(snap, table + 1, key, &want) < 0 || !slice_equal(want, value);
@@ -293,6 +342,40 @@ static inline unsigned compare_rows(struct store_snap *snap, const struct model 
 	return bad;
 }
 
+/* The first table through the third one: single rows, a walk, and a walk that seeks with steps of `stride`. */
+static inline unsigned compare_over(struct store_snap *snap, const struct model *model, unsigned stride)
+{
+	struct slice key, value, row;
+	struct store_walk *walk, *seek;
+	unsigned bad = 0, i;
+	char name[32];
+	int rc;
+
+	NEED(store_walk_rows_over(snap, 1, MODEL_OVERLAY + 1, slice_of(NULL, 0), &walk) == 0);
+	NEED(store_walk_rows_over(snap, 1, MODEL_OVERLAY + 1, slice_of(NULL, 0), &seek) == 0);
+	for (i = 0; i < MODEL_ROWS; i++) {
+		uint64_t over = model->rows[MODEL_OVERLAY][i], number = over == MODEL_HIDES ? 0 : over ? over : model->rows[0][i];
+		struct record_cell cell;
+		struct record rec;
+
+		rc = store_get_row_over(snap, 1, MODEL_OVERLAY + 1, name_of(name, "e", i), &row);
+		bad += rc != (number ? 0 : -ENOENT);
+		if (!number)
+			continue;
+		bad += record_view(row, &rec) < 0 || !record_find(&rec, 0, &cell) || !slice_equal(cell.value, value_of(number));
+		bad += store_walk_next(walk, &key, &value) < 0 || !slice_equal(key, name_of(name, "e", i)) || !slice_equal(value, row);
+		if (i % stride)
+			continue;
+		bad += store_walk_seek(seek, name_of(name, "e", i), &key, &value) < 0 || !slice_equal(key, name_of(name, "e", i)) ||
+		       !slice_equal(value, row);
+	}
+	bad += store_walk_next(walk, &key, &value) != -ENOENT;
+	bad += store_walk_seek(seek, slice_str("f"), &key, &value) != -ENOENT;
+	store_walk_end(walk);
+	store_walk_end(seek);
+	return bad;
+}
+
 /* Number of differences. */
 static inline unsigned compare_model(struct store *store, const struct model *model)
 {
@@ -302,8 +385,9 @@ static inline unsigned compare_model(struct store *store, const struct model *mo
 	char name[32];
 
 	NEED(store_snap_begin(store, &snap) == 0);
-	for (unsigned table = 0; table < 2; table++)
+	for (unsigned table = 0; table < MODEL_TABLES; table++)
 		bad += compare_rows(snap, model, table);
+	bad += compare_over(snap, model, 1 + (unsigned)model->seq % 40);
 	for (unsigned i = 0; i < MODEL_KEYS; i++) {
 		int rc = store_get(snap, STORE_SOURCES, name_of(name, "k", i), &value);
 

@@ -44,7 +44,7 @@ static void append(struct changelog *log, uint64_t seq, unsigned life, size_t le
 
 	fill(&record, seq, life, len);
 	CHECK_INT(log->end.seq, seq);
-	CHECK_INT(changelog_append(log, &record, 1), 0);
+	CHECK_INT(changelog_append(log, &record, 1, true), 0);
 	buf_release(&record);
 }
 
@@ -108,7 +108,7 @@ static void test_round_trip(void)
 	start(&log, dir, false, &origin, 0, 0);
 	for (seq = 1; seq <= 200; seq++) {
 		if (seq % 3 && changelog_wants_next(&log))
-			CHECK_INT(changelog_prepare(&log), 0);
+			CHECK_INT(changelog_prepare(&log, false), 0);
 		append(&log, seq, 0, seq == 100 ? 300000 : len_of(seq));
 	}
 	log_reader_init(&reader, log.dir_fd, STORE_ID, &origin);
@@ -162,7 +162,7 @@ static void test_recycling(void)
 			if (i % 20 == 19) {
 				from = log.end;
 				CHECK_INT(changelog_trim(&log, from.segment), 0);
-				CHECK_INT(changelog_prepare(&log), 0);
+				CHECK_INT(changelog_prepare(&log, false), 0);
 			}
 		}
 		CHECK(log.n_spares <= CHANGELOG_SPARES);

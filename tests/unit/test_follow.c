@@ -44,6 +44,16 @@ static unsigned take_record(struct model *model, uint64_t seq, struct slice payl
 		case STORE_CHANGE_NOTE:
 			bad += step.kind != STEP_NOTE || !slice_equal(change.value, slice_str("a note"));
 			break;
+		case STORE_CHANGE_SET:
+			bad += step.kind != STEP_SET || change.rows != MODEL_OVERLAY + 1 ||
+			       !slice_equal(change.key, name_of(name, "e", step.index));
+			break;
+		case STORE_CHANGE_FOLD:
+			bad += step.kind != STEP_FOLD || change.into != 1 || (step.first == 0) != (change.value.len == 0);
+			break;
+		case STORE_CHANGE_CLEAR:
+			bad += step.kind != STEP_CLEAR || !slice_equal(change.key, name_of(name, "e", step.index));
+			break;
 		case STORE_CHANGE_LATE:
 			bad++;
 			break;
@@ -137,6 +147,39 @@ static void test_follow(void)
 	CHECK_INT(store_close(store), 0);
 }
 
+/* What is not durable yet is not shown; a checkpoint or the next commit that syncs makes it so. */
+static void test_postponed(void)
+{
+	static struct model model;
+	struct store_options options = small_log();
+	struct store_follower *follower;
+	struct slice payload;
+	struct store *store;
+	struct why why;
+	uint64_t seq;
+
+	options.checkpoint_ms = 60000;
+	options.checkpoint_bytes = 1 << 30;
+	store = open_store(path_of("postponed"), &options);
+	CHECK_INT(store_follow(store, "a", 0, &follower, &why), 0);
+	help_postpones = true;
+	commit_upto(store, 15);
+	follow_to(follower, &model, 10);
+	CHECK_INT(store_follow_next(follower, &seq, &payload), -EAGAIN);
+	CHECK_INT(store_follow_ack(follower, 10), 0);
+	CHECK_INT(store_pace(store), 0);
+	commit_upto(store, 20);
+	follow_to(follower, &model, 20);
+	commit_upto(store, 27);
+	CHECK_INT(store_follow_next(follower, &seq, &payload), -EAGAIN);
+	CHECK_INT(store_make_room(store), 0);
+	follow_to(follower, &model, 27);
+	help_postpones = false;
+	store_follow_end(follower);
+	check_store(store);
+	CHECK_INT(store_close(store), 0);
+}
+
 /* One that falls behind the bound is dropped, and told; the log shrinks. */
 static void test_drop(void)
 {
@@ -226,6 +269,7 @@ static void test_thread(void)
 int main(void)
 {
 	test_follow();
+	test_postponed();
 	test_drop();
 	test_thread();
 	return test_end("follow");

@@ -383,6 +383,41 @@ static void test_log(void)
 	CHECK_INT(in_child(open_and_check, path, &options, 0), 0);
 }
 
+static int commit_postponed(const char *path, const struct store_options *options, uint64_t upto)
+{
+	help_postpones = true;
+	return open_and_commit(path, options, upto);
+}
+
+/* What was written without sync may be lost from some commit on, but not from before a later one that synced. */
+static void test_postponed(void)
+{
+	struct store_options options = plain_options();
+	const char *path = path_of("postponed");
+	struct place place;
+	struct why why;
+
+	*acked = 0;
+	options.checkpoint_ms = 60000;
+	options.checkpoint_bytes = 1 << 30;
+	set_boot(6000);
+	CHECK_INT(in_child(commit_postponed, path, &options, 219), 0);
+	set_boot(6001);
+	place = find_record(path, 215);
+	spoil(&place, place.len - 1);
+	*acked = 214;
+	CHECK_INT(in_child(open_and_check, path, &options, 0), 0);
+
+	set_boot(6002);
+	*acked = 214;
+	CHECK_INT(in_child(commit_postponed, path, &options, 221), 0);
+	set_boot(6003);
+	place = find_record(path, 217);
+	spoil(&place, place.len - 1);
+	CHECK_INT(try_open(path, &options, &why), -EBADMSG);
+	CHECK(strstr(why.text, "once durable"));
+}
+
 /* A checkpoint's slot that is damaged later must not bring the older one back, whose pages are gone. */
 static void test_checkpoint_damage(void)
 {
@@ -501,6 +536,7 @@ int main(void)
 	test_small_map();
 	test_power();
 	test_log();
+	test_postponed();
 	test_checkpoint_damage();
 	test_suspect();
 	return test_end("recover");
