@@ -433,6 +433,15 @@ static int start_ingest(struct daemon *daemon)
 	return rc;
 }
 
+static struct mount_owners owners_of(const struct options *options)
+{
+	return (struct mount_owners){
+		.has_uid = options->uid.has, .uid = options->uid.value,
+		.has_gid = options->gid.has, .gid = options->gid.value,
+		.has_umask = options->umask.has, .umask = options->umask.value,
+	};
+}
+
 static int open_mount(struct daemon *daemon)
 {
 	struct options *options = &daemon->options;
@@ -441,9 +450,7 @@ static int open_mount(struct daemon *daemon)
 		.source = daemon->store_path,
 		.read_only = options->read_only,
 		.debug = options->debug,
-		.has_uid = options->uid.has, .uid = options->uid.value,
-		.has_gid = options->gid.has, .gid = options->gid.value,
-		.has_umask = options->umask.has, .umask = options->umask.value,
+		.owners = owners_of(options),
 		.threads = options->threads,
 		.scratch_files = options->scratch_files,
 		.scratch_bytes = options->scratch_bytes,

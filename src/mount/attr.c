@@ -100,18 +100,16 @@ uint64_t attr_number(enum node_kind kind, uint32_t group_id, uint32_t number, st
 	return hash > FUSE_ROOT_ID ? hash : hash + 2;
 }
 
-void attr_own(const struct mount *mount, struct stat *st, mode_t type, mode_t mode, uid_t uid, gid_t gid)
+void attr_own(const struct mount_owners *owners, struct stat *st, mode_t type, mode_t mode, uid_t uid, gid_t gid)
 {
-	const struct mount_options *options = &mount->options;
-
-	if (options->has_umask) {
+	if (owners->has_umask) {
 		mode_t most = type == S_IFDIR ? 0777 : mode & 0444 ? 0666 : 0222;
 
-		mode = (mode & 07000) | ((mode & 0222 || type == S_IFDIR ? most : most & 0444) & ~options->umask);
+		mode = (mode & 07000) | ((mode & 0222 || type == S_IFDIR ? most : most & 0444) & ~owners->umask);
 	}
 	st->st_mode = type | mode;
-	st->st_uid = options->has_uid ? options->uid : uid;
-	st->st_gid = options->has_gid ? options->gid : gid;
+	st->st_uid = owners->has_uid ? owners->uid : uid;
+	st->st_gid = owners->has_gid ? owners->gid : gid;
 	st->st_blksize = BLOCK;
 	st->st_nlink = type == S_IFDIR ? 2 : 1;
 }
@@ -189,7 +187,7 @@ int attr_fill_content(struct mount *mount, const struct target *target, uint64_t
 
 	*out = (struct stat){ 0 };
 	if (grp) {
-		attr_own(mount, out, S_IFREG, grp->mode & 0666, grp->uid, grp->gid);
+		attr_own(&mount->options.owners, out, S_IFREG, grp->mode & 0666, grp->uid, grp->gid);
 		out->st_ino = attr_number(target->kind, target->group_id, target->number, target_entity(target));
 		set_size(out, size);
 		set_times(out, event_ns, ingest_ns);
@@ -232,7 +230,7 @@ static int fill_in_group(struct mount *mount, const struct serve_view *view, con
 		serve_row_times(view, grp, &rec, &event_ns, &ingest_ns);
 		/* fallthrough */
 	case NODE_GROUP:
-		attr_own(mount, out, S_IFDIR, grp->mode & 03777, grp->uid, grp->gid);
+		attr_own(&mount->options.owners, out, S_IFDIR, grp->mode & 03777, grp->uid, grp->gid);
 		set_size(out, BLOCK);
 		set_times(out, event_ns, ingest_ns);
 		return 0;
@@ -250,7 +248,7 @@ static int fill_in_group(struct mount *mount, const struct serve_view *view, con
 		set_size(out, content->text.len);
 		break;
 	}
-	attr_own(mount, out, S_IFREG, grp->mode & mask, grp->uid, grp->gid);
+	attr_own(&mount->options.owners, out, S_IFREG, grp->mode & mask, grp->uid, grp->gid);
 	set_times(out, event_ns, ingest_ns);
 	return 0;
 }
@@ -265,15 +263,15 @@ int attr_fill(struct mount *mount, const struct serve_view *view, const struct t
 	switch (target->kind) {
 	case NODE_ROOT:
 		out->st_ino = FUSE_ROOT_ID;
-		attr_own(mount, out, S_IFDIR, root->mode & 03777, root->uid, root->gid);
+		attr_own(&mount->options.owners, out, S_IFDIR, root->mode & 03777, root->uid, root->gid);
 		set_size(out, BLOCK);
 		ns = root_time(mount, view->cat);
 		set_times(out, ns, ns);
 		return 0;
 	case NODE_CONTROL_DIR:
 	case NODE_CONTROL:
-		attr_own(mount, out, target->kind == NODE_CONTROL ? S_IFREG : S_IFDIR, target->kind == NODE_CONTROL ? 0444 : 0555,
-			 root->uid, root->gid);
+		attr_own(&mount->options.owners, out, target->kind == NODE_CONTROL ? S_IFREG : S_IFDIR,
+			 target->kind == NODE_CONTROL ? 0444 : 0555, root->uid, root->gid);
 		set_times(out, view->now_ns, view->now_ns);
 		return 0;
 	case NODE_TREE_DIR:

@@ -8,21 +8,19 @@
 #include <errno.h>
 #include <string.h>
 
-int control_find(const struct mount *mount, const char *name)
+int control_find(const struct mount_control *controls, const char *name)
 {
-	const struct mount_control *controls = mount->options.controls;
-
 	for (int i = 0; controls && controls[i].name; i++)
 		if (!strcmp(controls[i].name, name))
 			return i;
 	return -1;
 }
 
-static int render_stats(struct mount *mount, uint32_t group_id, struct buf *out)
+static int render_stats(const struct direct *lane, uint32_t group_id, struct buf *out)
 {
 	const struct catalog_group *grp;
 	struct serve_view view;
-	int rc = serve_begin(mount->lane->store, mount->lane->cur, &view);
+	int rc = serve_begin(lane->store, lane->cur, &view);
 
 	if (rc < 0)
 		return rc;
@@ -32,31 +30,36 @@ static int render_stats(struct mount *mount, uint32_t group_id, struct buf *out)
 	return rc;
 }
 
-int control_render(struct mount *mount, const struct target *target, struct buf *out)
+int control_render_plain(const struct direct *lane, const struct mount_control *controls, const struct target *target, struct buf *out)
 {
-	const struct mount_control *control;
-	const struct mount_tree *tree;
 	int rc = 0;
 
 	switch (target->kind) {
 	case NODE_CONTROL:
-		control = &mount->options.controls[target->number];
-		control->render(control->arg, out);
-		break;
-	case NODE_TREE_FILE:
-		tree = &mount->options.trees[target->number];
-		rc = tree->render(tree->arg, target->group_id, target->entity, out);
+		controls[target->number].render(controls[target->number].arg, out);
 		break;
 	case NODE_STATS:
-		rc = render_stats(mount, target->group_id, out);
+		rc = render_stats(lane, target->group_id, out);
 		break;
 	case NODE_ERRORS:
-		reject_log_print(ingest_rejects(mount->lane->ingest), target->group_id, out);
+		reject_log_print(ingest_rejects(lane->ingest), target->group_id, out);
 		break;
 	case NODE_UPSERT:
 		break;
 	default:
 		return -EPERM;
 	}
+	return rc < 0 ? rc : buf_error(out);
+}
+
+int control_render(struct mount *mount, const struct target *target, struct buf *out)
+{
+	const struct mount_tree *tree;
+	int rc;
+
+	if (target->kind != NODE_TREE_FILE)
+		return control_render_plain(mount->lane, mount->options.controls, target, out);
+	tree = &mount->options.trees[target->number];
+	rc = tree->render(tree->arg, target->group_id, target->entity, out);
 	return rc < 0 ? rc : buf_error(out);
 }

@@ -18,8 +18,6 @@
 #include <string.h>
 #include "mount/listing.h"
 
-enum { FIRST = 3 };	/* offsets 0, 1, 2 are before ".", before ".." and before the first name */
-
 struct dir {
 	struct handle handle;
 	struct listing listing;		/* of a group */
@@ -67,20 +65,17 @@ void dir_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- reading ---- */
 
-/* A reply that is being filled. */
-struct reply {
-	fuse_req_t req;
-	char *data;
-	size_t size, len;
-};
-
-/* false if it doesn't fit any more. */
-static bool add(struct reply *reply, const char *name, mode_t type, uint64_t number, off_t off)
+bool dir_add(struct dir_reply *reply, const char *name, mode_t type, uint64_t number, off_t off)
 {
-	struct stat st = { .st_mode = type, .st_ino = number };
-	size_t need = fuse_add_direntry(reply->req, reply->data + reply->len, reply->size - reply->len, name, &st, off);
+	struct fuse_entry_param entry = { .attr = { .st_mode = type, .st_ino = number } };	/* no node: the name alone */
+	char *to = reply->data + reply->len;
+	size_t room = reply->size - reply->len, need;
 
-	if (need > reply->size - reply->len)
+	if (reply->is_plus)
+		need = fuse_add_direntry_plus(reply->req, to, room, name, &entry, off);
+	else
+		need = fuse_add_direntry(reply->req, to, room, name, &entry.attr, off);
+	if (need > room)
 		return false;
 	reply->len += need;
 	return true;
@@ -93,48 +88,49 @@ static int compare_ids(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
-static int list_root(const struct serve_view *view, struct reply *reply, uint64_t off)
+int dir_list_root(const struct serve_view *view, struct dir_reply *reply, uint64_t off)
 {
 	const struct catalog *cat = view->cat;
 	struct catalog_group **groups;
 	unsigned n = 0;
+	uint64_t controls = attr_number(NODE_CONTROL_DIR, CATALOG_ROOT_ID, 0, slice_of(NULL, 0));
 
-	if (off < FIRST && !add(reply, ".featurefs", S_IFDIR, attr_number(NODE_CONTROL_DIR, CATALOG_ROOT_ID, 0, slice_of(NULL, 0)), FIRST))
+	if (off < DIR_FIRST && !dir_add(reply, ".featurefs", S_IFDIR, controls, DIR_FIRST))
 		return 0;
 	groups = malloc((cat->n_groups + 1) * sizeof *groups);
 	if (!groups)
 		return -ENOMEM;
 	for (unsigned i = 0; i < cat->n_groups; i++)
-		if ((uint64_t)cat->groups[i]->id + FIRST > off)
+		if ((uint64_t)cat->groups[i]->id + DIR_FIRST > off)
 			groups[n++] = cat->groups[i];
 	qsort(groups, n, sizeof *groups, compare_ids);
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t number = attr_number(NODE_GROUP, groups[i]->id, groups[i]->id, slice_of(NULL, 0));
 
-		if (!add(reply, groups[i]->name, S_IFDIR, number, (off_t)groups[i]->id + FIRST))
+		if (!dir_add(reply, groups[i]->name, S_IFDIR, number, (off_t)groups[i]->id + DIR_FIRST))
 			break;
 	}
 	free(groups);
 	return 0;
 }
 
-static int list_controls(const struct mount *mount, struct reply *reply, uint64_t off)
+static int list_controls(const struct mount *mount, struct dir_reply *reply, uint64_t off)
 {
 	const struct mount_control *controls = mount->options.controls;
 	const struct mount_tree *trees = mount->options.trees;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; controls && controls[i].name; i++, n++)
-		if ((uint64_t)n + FIRST > off && !add(reply, controls[i].name, S_IFREG,
+		if ((uint64_t)n + DIR_FIRST > off && !dir_add(reply, controls[i].name, S_IFREG,
 						      attr_number(NODE_CONTROL, CATALOG_ROOT_ID, i, slice_of(NULL, 0)),
-						      (off_t)n + FIRST))
+						      (off_t)n + DIR_FIRST))
 			return 0;
 	for (uint32_t i = 0; trees && trees[i].name; i++) {
 		if (trees[i].is_in_groups)
 			continue;
-		if ((uint64_t)n + FIRST > off && !add(reply, trees[i].name, S_IFDIR,
+		if ((uint64_t)n + DIR_FIRST > off && !dir_add(reply, trees[i].name, S_IFDIR,
 						      attr_number(NODE_TREE_DIR, CATALOG_ROOT_ID, i, slice_of(NULL, 0)),
-						      (off_t)n + FIRST))
+						      (off_t)n + DIR_FIRST))
 			return 0;
 		n++;
 	}
@@ -142,7 +138,7 @@ static int list_controls(const struct mount *mount, struct reply *reply, uint64_
 }
 
 /* Whether a name is a directory is told by its lookup. */
-static int list_tree(struct mount *mount, const struct target *target, struct reply *reply, uint64_t off)
+static int list_tree(struct mount *mount, const struct target *target, struct dir_reply *reply, uint64_t off)
 {
 	struct buf names = { 0 };
 	uint64_t i = 0;
@@ -151,19 +147,19 @@ static int list_tree(struct mount *mount, const struct target *target, struct re
 	for (size_t at = 0; rc == 0 && at < names.len; at += strlen(names.data + at) + 1, i++) {
 		struct target child = *target;
 
-		if (i + FIRST <= off || target->entity_len + 1 + strlen(names.data + at) > MOUNT_PATH_MAX)
+		if (i + DIR_FIRST <= off || target->entity_len + 1 + strlen(names.data + at) > MOUNT_PATH_MAX)
 			continue;
 		tree_descend(&child, names.data + at);
-		if (!add(reply, names.data + at, 0, attr_number(NODE_TREE_DIR, target->group_id, target->number, target_entity(&child)),
-			 (off_t)(i + FIRST)))
+		if (!dir_add(reply, names.data + at, 0, attr_number(NODE_TREE_DIR, target->group_id, target->number, target_entity(&child)),
+			 (off_t)(i + DIR_FIRST)))
 			break;
 	}
 	buf_release(&names);
 	return rc;
 }
 
-static int list_entity(const struct serve_view *view, const struct catalog_group *grp, const struct target *target, struct reply *reply,
-		       uint64_t off)
+int dir_list_entity(const struct serve_view *view, const struct catalog_group *grp, const struct target *target, struct dir_reply *reply,
+		    uint64_t off)
 {
 	struct record rec;
 	int rc = serve_row(view, grp, target_entity(target), &rec);
@@ -174,20 +170,20 @@ static int list_entity(const struct serve_view *view, const struct catalog_group
 		const struct catalog_feature *feature = &grp->features[i];
 		struct serve_value value;
 
-		if ((uint64_t)feature->slot + FIRST <= off)
+		if ((uint64_t)feature->slot + DIR_FIRST <= off)
 			continue;
 		serve_value(view, grp, &rec, feature, &value);
 		if (value.status != SERVE_PRESENT && value.status != SERVE_NULL)
 			continue;
-		if (!add(reply, feature->name, S_IFREG, attr_number(NODE_VALUE, grp->id, feature->slot, target_entity(target)),
-			 (off_t)feature->slot + FIRST))
+		if (!dir_add(reply, feature->name, S_IFREG, attr_number(NODE_VALUE, grp->id, feature->slot, target_entity(target)),
+			 (off_t)feature->slot + DIR_FIRST))
 			break;
 	}
 	return 0;
 }
 
 /* Adds entities from entry `number` on; `after` is the name before, of which `skip` are to be passed over. */
-static int fill_entities(const struct catalog_group *grp, struct serve_entities *it, struct listing *listing, struct reply *reply,
+static int fill_entities(const struct catalog_group *grp, struct serve_entities *it, struct listing *listing, struct dir_reply *reply,
 			 uint64_t number, uint64_t skip, char before[TEXT_ENTITY_MAX + 1])
 {
 	char text[TEXT_ENTITY_MAX + 1];
@@ -210,7 +206,7 @@ static int fill_entities(const struct catalog_group *grp, struct serve_entities 
 			rc = listing_begin(listing, number, slice_str(before));
 			has_begun = true;
 		}
-		if (rc < 0 || !add(reply, text, S_IFDIR, attr_number(NODE_ENTITY, grp->id, 0, name), (off_t)number + FIRST))
+		if (rc < 0 || !dir_add(reply, text, S_IFDIR, attr_number(NODE_ENTITY, grp->id, 0, name), (off_t)number + DIR_FIRST))
 			return rc;
 		rc = listing_add(listing, name);
 		if (rc < 0)
@@ -220,16 +216,16 @@ static int fill_entities(const struct catalog_group *grp, struct serve_entities 
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int list_group(const struct serve_view *view, const struct catalog_group *grp, struct listing *listing, struct reply *reply,
-		      uint64_t off)
+int dir_list_group(const struct serve_view *view, const struct catalog_group *grp, struct listing *listing, struct dir_reply *reply,
+		   uint64_t off)
 {
-	uint64_t number = off < FIRST ? 0 : off - FIRST + 1, skip;
+	uint64_t number = off < DIR_FIRST ? 0 : off - DIR_FIRST + 1, skip;
 	char before[TEXT_ENTITY_MAX + 1];
 	struct serve_entities *it;
 	struct slice after;
 	int rc;
 
-	if (off < FIRST)
+	if (off < DIR_FIRST)
 		listing_rewind(listing);
 	listing_seek(listing, number, &after, &skip);
 	if (after.len)
@@ -243,7 +239,7 @@ static int list_group(const struct serve_view *view, const struct catalog_group 
 	return rc;
 }
 
-static int list(struct mount *mount, const struct serve_view *view, const struct target *target, struct dir *dir, struct reply *reply,
+static int list(struct mount *mount, const struct serve_view *view, const struct target *target, struct dir *dir, struct dir_reply *reply,
 		uint64_t off)
 {
 	const struct catalog_group *grp = catalog_find_id(view->cat, target->group_id);
@@ -253,21 +249,21 @@ static int list(struct mount *mount, const struct serve_view *view, const struct
 
 	if (target->kind == NODE_ROOT)
 		self = FUSE_ROOT_ID;
-	if (off < 1 && !add(reply, ".", S_IFDIR, self, 1))
+	if (off < 1 && !dir_add(reply, ".", S_IFDIR, self, 1))
 		return 0;
-	if (off < 2 && !add(reply, "..", S_IFDIR, up, 2))
+	if (off < 2 && !dir_add(reply, "..", S_IFDIR, up, 2))
 		return 0;
 	switch (target->kind) {
 	case NODE_ROOT:
-		return list_root(view, reply, off);
+		return dir_list_root(view, reply, off);
 	case NODE_CONTROL_DIR:
 		return list_controls(mount, reply, off);
 	case NODE_TREE_DIR:
 		return list_tree(mount, target, reply, off);
 	case NODE_GROUP:
-		return grp ? list_group(view, grp, &dir->listing, reply, off) : 0;
+		return grp ? dir_list_group(view, grp, &dir->listing, reply, off) : 0;
 	case NODE_ENTITY:
-		return grp ? list_entity(view, grp, target, reply, off) : 0;
+		return grp ? dir_list_entity(view, grp, target, reply, off) : 0;
 	default:
 		return -ENOTDIR;
 	}
@@ -278,7 +274,7 @@ static void run_read(struct call *call)
 	struct mount *mount = call->mount;
 	struct dir *dir = (struct dir *)handle_of(mount, &call->fi);
 	struct buf *buf = attr_buffer();
-	struct reply reply = { .req = call->req, .size = call->size };
+	struct dir_reply reply = { .req = call->req, .size = call->size };
 	struct serve_view view;
 	struct target target;
 	int rc;

@@ -174,7 +174,7 @@ static int open_content(struct mount *mount, struct node *node, const struct tar
 		return rc;
 	/* The kernel forgets the attributes alone, which waits for nothing. */
 	if (doubt)
-		fuse_lowlevel_notify_inval_inode(mount->session, node_ino(mount, node), -1, 0);
+		fuse_lowlevel_notify_inval_inode(mount->channel.session, node_ino(mount, node), -1, 0);
 	*out = &shown->handle;
 	return 0;
 }

@@ -97,7 +97,7 @@ int look_mean(struct mount *mount, const struct serve_view *view, const struct t
 	case NODE_ROOT:
 		return mean_in_root(view, name, out);
 	case NODE_CONTROL_DIR:
-		index = control_find(mount, name);
+		index = control_find(mount->options.controls, name);
 		out->kind = index < 0 ? NODE_TREE_DIR : NODE_CONTROL;
 		if (index < 0)
 			index = tree_find(mount, false, name);

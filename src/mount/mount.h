@@ -53,16 +53,21 @@ struct mount_tree {
 	void *arg;
 };
 
+/* Whose files are shown to be, in place of what the store keeps. */
+struct mount_owners {
+	bool has_uid, has_gid, has_umask;
+	uid_t uid;
+	gid_t gid;
+	mode_t umask;
+};
+
 struct mount_options {
 	const char *mountpoint;
 	const char *source;			/* what `df` and /proc/mounts show: the STORE */
 	const char *kernel_options;		/* comma-separated options for the kernel and libfuse (allow_other, nosuid, ...); may be empty */
 	bool read_only;				/* every change is EROFS */
 	bool debug;				/* libfuse prints each request */
-	bool has_uid, has_gid, has_umask;	/* show these instead of what the store keeps */
-	uid_t uid;
-	gid_t gid;
-	mode_t umask;
+	struct mount_owners owners;
 	unsigned threads;			/* FUSE threads at the most */
 	unsigned scratch_files;			/* at once */
 	size_t scratch_bytes;			/* of all of them together */

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include "base/clock.h"
 #include "base/text.h"
+#include "mount/channel.h"
 #include "mount/mount.h"
 #include "mount/name.h"
 
@@ -98,9 +99,9 @@ struct worker {
 };
 
 struct mount {
-	struct mount_options options;	/* its strings are the mount's own */
+	struct mount_options options;	/* without its strings */
 	struct direct *lane;
-	struct fuse_session *session;
+	struct channel channel;
 	pthread_mutex_t lock;
 	struct node root;
 	struct node **chains;		/* [L] */
@@ -125,9 +126,6 @@ struct mount {
 	unsigned in_flight;		/* [L] jobs */
 	pthread_cond_t idle;		/* in_flight is 0 */
 	int64_t changed_ns;		/* [L] when groups last came, went or were renamed through this mount */
-	pthread_t *threads;
-	unsigned n_threads;
-	int loop_rc;			/* [L] */
 	atomic_uint_fast64_t requests, reads, writes;
 	atomic_uint_fast64_t handles;
 };
@@ -191,8 +189,8 @@ int attr_fill_content(struct mount *mount, const struct target *target, uint64_t
 uint64_t attr_number(enum node_kind kind, uint32_t group_id, uint32_t number, struct slice entity);
 struct timespec attr_time(int64_t ns);
 int64_t attr_ns(const struct timespec *time);
-/* Shows it as the mount's options want it. */
-void attr_own(const struct mount *mount, struct stat *st, mode_t type, mode_t mode, uid_t uid, gid_t gid);
+/* Shows it as the owners want it. */
+void attr_own(const struct mount_owners *owners, struct stat *st, mode_t type, mode_t mode, uid_t uid, gid_t gid);
 void attr_tell_locked(struct node *node, uint64_t size, int64_t event_ns, int64_t ingest_ns);
 /* May the kernel hold other attributes than these? */
 bool attr_is_doubtful_locked(const struct node *node, const struct content *content);
@@ -437,6 +435,25 @@ void scratch_sweep_locked(struct mount *mount, int64_t now_ns);
 
 /* ---- dir.c ---- */
 
+struct listing;
+
+/* A reply that is being filled. */
+struct dir_reply {
+	fuse_req_t req;
+	char *data;
+	size_t size, len;
+	bool is_plus;			/* in READDIRPLUS' format, with names only */
+};
+
+/* Each adds what stands behind `off`, as much as fits; dir_add is false if the entry doesn't. `listing` is the handle's. */
+bool dir_add(struct dir_reply *reply, const char *name, mode_t type, uint64_t number, off_t off);
+int dir_list_root(const struct serve_view *view, struct dir_reply *reply, uint64_t off);
+int dir_list_entity(const struct serve_view *view, const struct catalog_group *grp, const struct target *target, struct dir_reply *reply,
+		    uint64_t off);
+int dir_list_group(const struct serve_view *view, const struct catalog_group *grp, struct listing *listing, struct dir_reply *reply,
+		   uint64_t off);
+enum { DIR_FIRST = 3 };		/* offsets 0, 1, 2 are before ".", before ".." and before the first name */
+
 void dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void dir_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void dir_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
@@ -457,6 +474,9 @@ void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size);
 void xattr_set(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
 void xattr_remove(fuse_req_t req, fuse_ino_t ino, const char *name);
+/* Appends an attribute's value, or all names if `name` is NULL. -ENODATA, -ENOENT. */
+int xattr_print(const struct serve_view *view, const struct target *target, const char *name, struct buf *out);
+void xattr_reply(fuse_req_t req, int rc, const struct buf *buf, size_t size);
 
 /* ---- tree.c: what somebody else keeps, see mount.h ---- */
 
@@ -477,6 +497,8 @@ void tree_close(struct mount *mount, struct handle *handle);
 /* ---- control.c: files that are rendered at each open and show no size ---- */
 
 int control_render(struct mount *mount, const struct target *target, struct buf *out);
-int control_find(const struct mount *mount, const char *name);		/* index, or -1 */
+/* Without the trees of others. */
+int control_render_plain(const struct direct *lane, const struct mount_control *controls, const struct target *target, struct buf *out);
+int control_find(const struct mount_control *controls, const char *name);	/* index, or -1 */
 
 #endif

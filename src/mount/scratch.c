@@ -144,8 +144,8 @@ void scratch_stat(struct mount *mount, struct scratch *scratch, struct stat *out
 	*out = (struct stat){ .st_ino = scratch->serial | SERIAL_BIT };
 	pthread_mutex_lock(&scratch->lock);
 	out->st_mode = S_IFREG | scratch->mode;
-	out->st_uid = mount->options.has_uid ? mount->options.uid : scratch->uid;
-	out->st_gid = mount->options.has_gid ? mount->options.gid : scratch->gid;
+	out->st_uid = mount->options.owners.has_uid ? mount->options.owners.uid : scratch->uid;
+	out->st_gid = mount->options.owners.has_gid ? mount->options.owners.gid : scratch->gid;
 	out->st_nlink = 1;
 	out->st_blksize = 4096;
 	out->st_size = (off_t)scratch->len;

@@ -67,7 +67,7 @@ int tree_attr(struct mount *mount, const struct target *target, struct stat *out
 	if (rc < 0 || entry.is_dir != (target->kind == NODE_TREE_DIR))
 		return rc < 0 ? rc : -ENOENT;
 	out->st_ino = attr_number(NODE_TREE_DIR, target->group_id, target->number, target_entity(target));	/* as it is listed */
-	attr_own(mount, out, entry.is_dir ? S_IFDIR : S_IFREG, entry.mode, entry.uid, entry.gid);
+	attr_own(&mount->options.owners, out, entry.is_dir ? S_IFDIR : S_IFREG, entry.mode, entry.uid, entry.gid);
 	out->st_size = (off_t)entry.size;
 	out->st_blocks = (blkcnt_t)((entry.size + 511) / 512);
 	out->st_mtim = out->st_atim = out->st_ctim = attr_time(entry.changed_ns);

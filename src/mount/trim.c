@@ -94,7 +94,7 @@ static bool prune(struct mount *mount, struct trim *trim)
 	} head = { .len = (uint32_t)(sizeof head + trim->n * sizeof *trim->inos), .code = NOTIFY_PRUNE, .count = trim->n };
 	struct iovec parts[2] = { { &head, sizeof head }, { trim->inos, trim->n * sizeof *trim->inos } };
 
-	return writev(fuse_session_fd(mount->session), parts, 2) == (ssize_t)head.len;
+	return writev(fuse_session_fd(mount->channel.session), parts, 2) == (ssize_t)head.len;
 }
 
 /* What cannot be dropped is in use, or gone already. */
@@ -112,7 +112,7 @@ static void drop_name(struct mount *mount, struct node *node)
 	feature = grp ? catalog_feature_at(grp, (uint16_t)target.number) : NULL;
 	if (feature) {
 		snprintf(name, sizeof name, "%s%s", feature->name, target.kind == NODE_BIN ? ".bin" : "");
-		fuse_lowlevel_notify_inval_entry(mount->session, node_ino(mount, node->parent), name, strlen(name));
+		fuse_lowlevel_notify_inval_entry(mount->channel.session, node_ino(mount, node->parent), name, strlen(name));
 	}
 	catalog_unref(cat);
 	node_drop(mount, node);

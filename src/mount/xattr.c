@@ -166,7 +166,7 @@ static int list_of_group(const struct serve_view *view, const struct target *tar
 
 /* ---- get and list ---- */
 
-static void reply(fuse_req_t req, int rc, const struct buf *buf, size_t size)
+void xattr_reply(fuse_req_t req, int rc, const struct buf *buf, size_t size)
 {
 	if (rc == 0)
 		rc = buf_error(buf);
@@ -185,6 +185,19 @@ static bool is_group(enum node_kind kind)
 	return kind == NODE_GROUP || kind == NODE_ROOT;
 }
 
+int xattr_print(const struct serve_view *view, const struct target *target, const char *name, struct buf *out)
+{
+	if (is_group(target->kind))
+		return name ? get_of_group(view, target, name, out) : list_of_group(view, target, out);
+	if (target->kind != NODE_VALUE && target->kind != NODE_BIN)
+		return name ? -ENODATA : 0;
+	if (name)
+		return get_of_value(view, target, name, out);
+	for (int i = 0; i < VALUE_ATTRS; i++)
+		buf_append(out, value_attrs[i].name, strlen(value_attrs[i].name) + 1);
+	return 0;
+}
+
 /* `name` NULL: lists. */
 static void read_attrs(struct call *call)
 {
@@ -199,16 +212,8 @@ static void read_attrs(struct call *call)
 		return;
 	}
 	node_target(mount, node_of(mount, call->ino), &target);
-	if (is_group(target.kind))
-		rc = call->name ? get_of_group(&view, &target, call->name, buf) : list_of_group(&view, &target, buf);
-	else if (target.kind != NODE_VALUE && target.kind != NODE_BIN)
-		rc = call->name ? -ENODATA : 0;
-	else if (call->name)
-		rc = get_of_value(&view, &target, call->name, buf);
-	else
-		for (int i = 0; i < VALUE_ATTRS; i++)
-			buf_append(buf, value_attrs[i].name, strlen(value_attrs[i].name) + 1);
-	reply(call->req, rc, buf, call->size);
+	rc = xattr_print(&view, &target, call->name, buf);
+	xattr_reply(call->req, rc, buf, call->size);
 	serve_end(&view);
 }
 
