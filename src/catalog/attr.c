@@ -100,13 +100,13 @@ static void unset_ttl(struct catalog_group *grp)
 }
 
 const struct attr attr_table[] = {
-	{ "user.entity", group_set_keys, NULL, has_entity, print_entity },
-	{ "user.owner", set_owner, unset_owner, has_owner, print_owner },
-	{ "user.description", set_description, unset_description, has_description, print_description },
-	{ "user.tier", set_tier, unset_tier, has_tier, print_tier },
-	{ "user.ttl", set_ttl, unset_ttl, has_ttl, print_ttl },
-	{ "user.tags", set_tags, unset_tags, has_tags, print_tags },
-	{ "user.source", set_source, unset_source, has_source, print_source },
+	{ "user.entity", group_set_keys, NULL, has_entity, print_entity, false },
+	{ "user.owner", set_owner, unset_owner, has_owner, print_owner, false },
+	{ "user.description", set_description, unset_description, has_description, print_description, false },
+	{ "user.tier", set_tier, unset_tier, has_tier, print_tier, false },
+	{ "user.ttl", set_ttl, unset_ttl, has_ttl, print_ttl, true },
+	{ "user.tags", set_tags, unset_tags, has_tags, print_tags, false },
+	{ "user.source", set_source, unset_source, has_source, print_source, false },
 };
 
 const unsigned attr_count = sizeof(attr_table) / sizeof(attr_table[0]);
@@ -175,6 +175,11 @@ int catalog_attr_set(const struct catalog_group *grp, struct slice name, const s
 
 	if (!attr)
 		return why_fail(why, EINVAL, "the catalog has no such attribute");
+	if (grp->view && attr->is_for_groups)
+		return why_fail(why, EINVAL, "%s is a group's; a view has none", attr->name);
+	/* The parts of a view's key and its columns say each other; only its .schema changes both. */
+	if (grp->view && attr->set == group_set_keys)
+		return why_fail(why, EINVAL, "%s: write the view's .schema instead", attr->name);
 	rc = group_copy(grp, &copy);
 	if (rc < 0)
 		return rc;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The catalog and the current one. A catalog is two arrays of counted groups, by name and by id; a change copies the
- * arrays and shares the groups, which is cheap enough for what changes by hand. The current catalog has a number that
+ * The catalog and the current one. A catalog is arrays of counted groups and views, by name and by id; a change copies
+ * the arrays and shares the groups, which is cheap enough for what changes by hand. The current catalog has a number that
  * counts up when a change is about to become visible, so that a reader who took a catalog, then a snapshot, and still
  * finds the number, knows that both are of one time.
  */
@@ -22,21 +22,29 @@ static struct catalog *catalog_alloc(unsigned room)
 		return NULL;
 	cat->refs = 1;
 	cat->groups = calloc(room ? room : 1, sizeof(*cat->groups));
+	cat->views = calloc(room ? room : 1, sizeof(*cat->views));
 	cat->by_id = calloc(room ? room : 1, sizeof(*cat->by_id));
-	if (cat->groups && cat->by_id)
+	if (cat->groups && cat->views && cat->by_id)
 		return cat;
 	free(cat->groups);
+	free(cat->views);
 	free(cat->by_id);
 	free(cat);
 	return NULL;
 }
 
+static unsigned count(const struct catalog *cat)
+{
+	return cat->n_groups + cat->n_views;
+}
+
 static void catalog_free(struct catalog *cat)
 {
-	for (unsigned i = 0; i < cat->n_groups; i++)
-		catalog_group_unref(cat->groups[i]);
+	for (unsigned i = 0; i < count(cat); i++)
+		catalog_group_unref(cat->by_id[i]);
 	catalog_group_unref(cat->root);
 	free(cat->groups);
+	free(cat->views);
 	free(cat->by_id);
 	free(cat);
 }
@@ -60,15 +68,15 @@ void catalog_unref(const struct catalog *cat)
 
 /* ---- look-ups ---- */
 
-/* The place of the first group whose name is not before `name`. */
-static unsigned place_of_name(const struct catalog *cat, struct slice name)
+/* The place of the first one whose name is not before `name`. */
+static unsigned place_of_name(struct catalog_group *const *list, unsigned n, struct slice name)
 {
-	unsigned low = 0, high = cat->n_groups;
+	unsigned low = 0, high = n;
 
 	while (low < high) {
 		unsigned middle = low + (high - low) / 2;
 
-		if (slice_compare(slice_str(cat->groups[middle]->name), name) < 0)
+		if (slice_compare(slice_str(list[middle]->name), name) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -76,35 +84,45 @@ static unsigned place_of_name(const struct catalog *cat, struct slice name)
 	return low;
 }
 
-static unsigned place_of_id(const struct catalog *cat, uint32_t id)
+static unsigned place_of_id(struct catalog_group *const *list, unsigned n, uint32_t id)
 {
-	unsigned low = 0, high = cat->n_groups;
+	unsigned low = 0, high = n;
 
 	while (low < high) {
 		unsigned middle = low + (high - low) / 2;
 
-		if (cat->by_id[middle]->id < id)
+		if (list[middle]->id < id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	return low;
+}
+
+static const struct catalog_group *find_name(struct catalog_group *const *list, unsigned n, struct slice name)
+{
+	unsigned i = place_of_name(list, n, name);
+
+	return i < n && slice_equal(slice_str(list[i]->name), name) ? list[i] : NULL;
 }
 
 const struct catalog_group *catalog_find(const struct catalog *cat, struct slice name)
 {
-	unsigned i = place_of_name(cat, name);
+	return find_name(cat->groups, cat->n_groups, name);
+}
 
-	return i < cat->n_groups && slice_equal(slice_str(cat->groups[i]->name), name) ? cat->groups[i] : NULL;
+const struct catalog_group *catalog_find_view(const struct catalog *cat, struct slice name)
+{
+	return find_name(cat->views, cat->n_views, name);
 }
 
 const struct catalog_group *catalog_find_id(const struct catalog *cat, uint32_t id)
 {
-	unsigned i = place_of_id(cat, id);
+	unsigned i = place_of_id(cat->by_id, count(cat), id);
 
 	if (id == CATALOG_ROOT_ID)
 		return cat->root;
-	return i < cat->n_groups && cat->by_id[i]->id == id ? cat->by_id[i] : NULL;
+	return i < count(cat) && cat->by_id[i]->id == id ? cat->by_id[i] : NULL;
 }
 
 /* ---- changes ---- */
@@ -115,35 +133,48 @@ static void insert_at(struct catalog_group **array, unsigned n, unsigned at, str
 	array[at] = grp;
 }
 
-/* Adds a group whose name and id the catalog lacks; it has room. Takes the reference. */
+/* Adds one whose name and id the catalog lacks; it has room. Takes the reference. */
 static void insert(struct catalog *cat, struct catalog_group *takes)
 {
-	insert_at(cat->groups, cat->n_groups, place_of_name(cat, slice_str(takes->name)), takes);
-	insert_at(cat->by_id, cat->n_groups, place_of_id(cat, takes->id), takes);
-	cat->n_groups++;
+	struct catalog_group **list = takes->view ? cat->views : cat->groups;
+	unsigned *n = takes->view ? &cat->n_views : &cat->n_groups;
+
+	insert_at(cat->by_id, count(cat), place_of_id(cat->by_id, count(cat), takes->id), takes);
+	insert_at(list, *n, place_of_name(list, *n, slice_str(takes->name)), takes);
+	++*n;
+}
+
+/* Those of a list but the one of that id, into another; returns how many. */
+static unsigned copy_but(struct catalog_group *const *list, unsigned n, uint32_t id, struct catalog_group **to)
+{
+	unsigned copied = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (list[i]->id != id)
+			to[copied++] = list[i];
+	return copied;
 }
 
 int catalog_without(const struct catalog *cat, uint32_t id, struct catalog **out)
 {
-	struct catalog *next = catalog_alloc(cat->n_groups + 1);	/* with room for a successor */
-	unsigned by_id = 0;
+	struct catalog *next = catalog_alloc(count(cat) + 1);	/* with room for a successor */
 
 	if (!next)
 		return -ENOMEM;
 	next->root = catalog_group_ref(cat->root);
-	for (unsigned i = 0; i < cat->n_groups; i++) {
-		if (cat->groups[i]->id != id)
-			next->groups[next->n_groups++] = catalog_group_ref(cat->groups[i]);
-		if (cat->by_id[i]->id != id)
-			next->by_id[by_id++] = cat->by_id[i];
-	}
+	next->n_groups = copy_but(cat->groups, cat->n_groups, id, next->groups);
+	next->n_views = copy_but(cat->views, cat->n_views, id, next->views);
+	copy_but(cat->by_id, count(cat), id, next->by_id);
+	for (unsigned i = 0; i < count(next); i++)
+		catalog_group_ref(next->by_id[i]);
 	*out = next;
 	return 0;
 }
 
 int catalog_with(const struct catalog *cat, const struct catalog_group *grp, struct catalog **out)
 {
-	const struct catalog_group *same_name = catalog_find(cat, slice_str(grp->name));
+	struct slice name = slice_str(grp->name);
+	const struct catalog_group *same_name = grp->view ? catalog_find_view(cat, name) : catalog_find(cat, name);
 	struct catalog *next;
 	int rc;
 
@@ -194,18 +225,20 @@ static int load_group(struct slice key, struct slice value, struct catalog_group
 	return rc;
 }
 
+static int double_one(struct catalog_group ***array, unsigned room)
+{
+	struct catalog_group **bigger = reallocarray(*array, (size_t)room * 2, sizeof(**array));
+
+	if (!bigger)
+		return -ENOMEM;
+	*array = bigger;
+	return 0;
+}
+
 static int double_room(struct catalog *cat, unsigned *room)
 {
-	struct catalog_group **groups, **by_id;
-
-	groups = reallocarray(cat->groups, (size_t)*room * 2, sizeof(*groups));
-	if (!groups)
+	if (double_one(&cat->groups, *room) < 0 || double_one(&cat->views, *room) < 0 || double_one(&cat->by_id, *room) < 0)
 		return -ENOMEM;
-	cat->groups = groups;
-	by_id = reallocarray(cat->by_id, (size_t)*room * 2, sizeof(*by_id));
-	if (!by_id)
-		return -ENOMEM;
-	cat->by_id = by_id;
 	*room *= 2;
 	return 0;
 }
@@ -218,12 +251,15 @@ static int append(struct catalog *cat, unsigned *room, struct catalog_group *tak
 		cat->root = takes;
 		return 0;
 	}
-	if (cat->n_groups == *room && double_room(cat, room) < 0) {
+	if (count(cat) == *room && double_room(cat, room) < 0) {
 		catalog_group_unref(takes);
 		return -ENOMEM;
 	}
-	cat->groups[cat->n_groups] = takes;
-	cat->by_id[cat->n_groups++] = takes;
+	cat->by_id[count(cat)] = takes;
+	if (takes->view)
+		cat->views[cat->n_views++] = takes;
+	else
+		cat->groups[cat->n_groups++] = takes;
 	return 0;
 }
 
@@ -243,14 +279,14 @@ static int load_groups(struct store_walk *walk, struct catalog *cat, unsigned ro
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int sort_names(struct catalog *cat, struct why *why)
+static int sort_names(struct catalog_group **list, unsigned n, const char *kind, struct why *why)
 {
-	if (cat->n_groups)
-		qsort(cat->groups, cat->n_groups, sizeof(*cat->groups), compare_names);
-	for (unsigned i = 1; i < cat->n_groups; i++)
-		if (!strcmp(cat->groups[i - 1]->name, cat->groups[i]->name))
-			return why_fail(why, EBADMSG, "two groups are named %s: ids %u and %u", cat->groups[i]->name,
-					cat->groups[i - 1]->id, cat->groups[i]->id);
+	if (n)
+		qsort(list, n, sizeof(*list), compare_names);
+	for (unsigned i = 1; i < n; i++)
+		if (!strcmp(list[i - 1]->name, list[i]->name))
+			return why_fail(why, EBADMSG, "two %s are named %s: ids %u and %u", kind, list[i]->name, list[i - 1]->id,
+					list[i]->id);
 	return 0;
 }
 
@@ -270,7 +306,9 @@ int catalog_load(struct store_snap *snap, struct catalog **out, struct why *why)
 		rc = load_groups(walk, cat, ROOM_FIRST, why);
 	store_walk_end(walk);
 	if (rc == 0)
-		rc = sort_names(cat, why);
+		rc = sort_names(cat->groups, cat->n_groups, "groups", why);
+	if (rc == 0)
+		rc = sort_names(cat->views, cat->n_views, "views", why);
 	if (rc < 0)
 		catalog_unref(cat);
 	else

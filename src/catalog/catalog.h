@@ -44,6 +44,32 @@ struct catalog_section {
 	unsigned n_keys;
 };
 
+/* A column of a view. Ids and slots are never reused, so they go on meaning what was meant, whatever it is called later. */
+struct catalog_column {
+	char *name;			/* unique in the view */
+	uint32_t group_id;
+	uint16_t slot;
+	uint16_t source;		/* its group, as an index of sources */
+	char *group, *feature;		/* what they were called when the view was defined */
+};
+
+/* A group that a view reads, and how the view's key names the group's entities. */
+struct catalog_source {
+	uint32_t group_id;
+	char *group;			/* as above */
+	uint8_t parts[CATALOG_KEYS_MAX];	/* which parts of the view's key, in the order of the group's own */
+	unsigned n_parts;
+	bool is_said;			/* [keys] says so; else by the names of the parts */
+};
+
+struct catalog_view {
+	struct catalog_column *columns;		/* in the declared order */
+	unsigned n_columns;
+	struct catalog_source *sources;		/* in order of their first column */
+	unsigned n_sources;
+};
+
+/* A view is kept as a group without rows and features: its id, name, owners, keys and attributes are these. */
 struct catalog_group {
 	uint32_t id;			/* never reused */
 	uint32_t rows;			/* the table of rows that holds its values */
@@ -62,6 +88,7 @@ struct catalog_group {
 	uint32_t next_slot;
 	struct catalog_section *sections;	/* in order of definition */
 	unsigned n_sections;
+	struct catalog_view *view;	/* what a view lists; NULL: it is a group */
 	/* private to the room: index by name, reference count */
 	struct group_index *index;
 	unsigned refs;
@@ -99,6 +126,33 @@ int catalog_group_renamed(const struct catalog_group *grp, struct slice name, in
 int catalog_group_owned(const struct catalog_group *grp, mode_t mode, uid_t uid, gid_t gid, int64_t now_ns,
 			struct catalog_group **out);
 
+/* ---- views ---- */
+
+struct catalog;
+
+/* An empty view. Renaming, owning and attributes are those of groups, and so is the stored form. */
+int catalog_view_make(uint32_t id, struct slice name, uid_t uid, gid_t gid, mode_t mode, const char *owner, int64_t now_ns,
+		      struct catalog_group **out, struct why *why);
+/*
+ * Reads a view's .schema, as the successor of `now`:
+ *
+ *	[view]
+ *	entity = user_id, item_id	the parts of its key; left out: those of its groups, in order of their first column
+ *	owner = ranking			and the other attributes of groups, but for ttl
+ *	[columns]
+ *	clicks = user_stats/clicks_7d	columns in order; every one names a feature that is there and not retired
+ *	[keys]
+ *	item_stats = item_id		which parts name the entities of a group, where they are not found by the names of its own
+ *
+ * -EINVAL with file, line and reason.
+ */
+int catalog_view_define(const struct catalog *cat, const struct catalog_group *now, struct slice text, int64_t now_ns,
+			struct catalog_group **out, struct why *why);
+/* The canonical text, with groups and features as they are called now. Appends. */
+int catalog_view_print(const struct catalog *cat, const struct catalog_group *grp, struct buf *out);
+/* Can it be read? -ESTALE: a group is gone, a feature is retired, or the group's keys have another number of parts; the reason says which. */
+int catalog_view_check(const struct catalog *cat, const struct catalog_group *grp, struct why *why);
+
 /* ---- attributes: the catalog's own names among user.* ---- */
 
 /* Is `name` ("user.owner", "user.ttl", ...) one that the catalog keeps itself? Others are kept as they are in STORE_XATTR. */
@@ -116,11 +170,13 @@ int catalog_attr_list(const struct catalog_group *grp, struct buf *out);
 /* ---- the catalog ---- */
 
 struct catalog {
-	struct catalog_group **groups;	/* in order of names, the root not among them */
+	struct catalog_group **groups;	/* in order of names; neither the root nor views are among them */
 	unsigned n_groups;
+	struct catalog_group **views;	/* the same */
+	unsigned n_views;
 	struct catalog_group *root;
 	/* private to the room */
-	struct catalog_group **by_id;
+	struct catalog_group **by_id;	/* both */
 	unsigned refs;
 };
 
@@ -134,9 +190,10 @@ int catalog_version(struct store_snap *snap, uint64_t *out);
 struct catalog *catalog_ref(const struct catalog *cat);
 void catalog_unref(const struct catalog *cat);			/* NULL is fine */
 const struct catalog_group *catalog_find(const struct catalog *cat, struct slice name);		/* NULL */
-const struct catalog_group *catalog_find_id(const struct catalog *cat, uint32_t id);		/* NULL; the root for CATALOG_ROOT_ID */
-/* A new catalog in which `grp` stands for the group of its id (or is added); without the group of that id. -ENOMEM;
- * -EEXIST if another group has the name. */
+const struct catalog_group *catalog_find_view(const struct catalog *cat, struct slice name);	/* NULL */
+const struct catalog_group *catalog_find_id(const struct catalog *cat, uint32_t id);	/* a group or a view; NULL; the root for CATALOG_ROOT_ID */
+/* A new catalog in which `grp` stands for the group (or view) of its id (or is added); without the group of that id. -ENOMEM;
+ * -EEXIST if another one of its kind has the name. */
 int catalog_with(const struct catalog *cat, const struct catalog_group *grp, struct catalog **out);
 int catalog_without(const struct catalog *cat, uint32_t id, struct catalog **out);
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/text.h"
+#include "catalog/view.h"
 
 enum { ARRAY_FIRST = 4, INDEX_FIRST = 16, SLOTS_MAX = 65535 };
 
@@ -102,6 +103,7 @@ static void group_free(struct catalog_group *grp)
 	free(grp->source);
 	free(grp->tags);
 	free(grp->index);
+	view_free(grp->view);
 	free(grp);
 }
 
@@ -482,7 +484,7 @@ int group_copy(const struct catalog_group *grp, struct catalog_group **out)
 	if (clone(&copy->name, grp->name) < 0 || clone(&copy->owner, grp->owner) < 0 ||
 	    clone(&copy->description, grp->description) < 0 || clone(&copy->source, grp->source) < 0 ||
 	    clone(&copy->tags, grp->tags) < 0 || clone_list(&copy->keys, &copy->n_keys, grp->keys, grp->n_keys) < 0 ||
-	    copy_contents(grp, copy) < 0) {
+	    copy_contents(grp, copy) < 0 || (grp->view && view_copy(grp->view, &copy->view) < 0)) {
 		group_free(copy);
 		return -ENOMEM;
 	}

@@ -38,6 +38,15 @@ void group_print_list(char *const *list, unsigned n, struct buf *out);
 int group_set_keys(struct catalog_group *grp, struct slice list, struct why *why);
 bool group_keeps_keys(const struct catalog_group *a, const struct catalog_group *b);
 
+/* ---- parts of the text of groups and views ---- */
+
+/* A key of [store] that both have. */
+int group_take_identity(struct catalog_group *grp, const char *key, const char *value, struct why *why);
+void group_print_identity(const struct catalog_group *grp, struct buf *out);
+/* An attribute, as a key of `section`. */
+int group_take_attr(struct catalog_group *grp, const char *section, const char *key, const char *value, struct why *why);
+void group_print_attrs(const struct catalog_group *grp, struct buf *out);
+
 /* ---- attributes: the keys of [group], which are user.* as well ---- */
 
 struct attr {
@@ -46,6 +55,7 @@ struct attr {
 	void (*unset)(struct catalog_group *grp);		/* NULL: it can't be without a value */
 	bool (*has)(const struct catalog_group *grp);
 	void (*print)(const struct catalog_group *grp, struct buf *out);
+	bool is_for_groups;	/* and not for views */
 };
 
 extern const struct attr attr_table[];

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "catalog/group.h"
 #include "catalog/scalar.h"
+#include "catalog/view.h"
 
 enum { SECTION_KEY_MAX = 160 };		/* bytes: a key and its first value byte must fit into one line of inih */
 
@@ -464,31 +465,6 @@ static int take_slot(struct reader *reader, const char *name, uint64_t slot, str
 	return 0;
 }
 
-static int take_store_number(struct reader *reader, const char *key, const char *value, struct why *why)
-{
-	struct catalog_group *grp = reader->grp;
-	const char *feature = behind_prefix(key, "slot.");
-	uint64_t n;
-
-	if (num_parse_u64(slice_str(value), &n) < 0 || n > UINT32_MAX)
-		return why_fail(why, EINVAL, "%s is no number of 32 bits", key);
-	if (feature)
-		return take_slot(reader, feature, n, why);
-	if (!strcmp(key, "id"))
-		grp->id = (uint32_t)n;
-	else if (!strcmp(key, "rows"))
-		grp->rows = (uint32_t)n;
-	else if (!strcmp(key, "uid"))
-		grp->uid = (uid_t)n;
-	else if (!strcmp(key, "gid"))
-		grp->gid = (gid_t)n;
-	else if (!strcmp(key, "next_slot"))
-		grp->next_slot = (uint32_t)n;
-	else
-		return why_fail(why, EINVAL, "[store] has no key \"%s\"", key);
-	return 0;
-}
-
 static int parse_mode(const char *value, mode_t *out, struct why *why)
 {
 	mode_t mode = 0;
@@ -504,9 +480,29 @@ static int parse_mode(const char *value, mode_t *out, struct why *why)
 	return 0;
 }
 
-static int take_store_key(struct reader *reader, const char *key, const char *value, struct why *why)
+static int take_identity_number(struct catalog_group *grp, const char *key, const char *value, struct why *why)
 {
-	struct catalog_group *grp = reader->grp;
+	uint64_t n;
+
+	if (num_parse_u64(slice_str(value), &n) < 0 || n > UINT32_MAX)
+		return why_fail(why, EINVAL, "%s is no number of 32 bits", key);
+	if (!strcmp(key, "id"))
+		grp->id = (uint32_t)n;
+	else if (!strcmp(key, "rows"))
+		grp->rows = (uint32_t)n;
+	else if (!strcmp(key, "uid"))
+		grp->uid = (uid_t)n;
+	else if (!strcmp(key, "gid"))
+		grp->gid = (gid_t)n;
+	else if (!strcmp(key, "next_slot"))
+		grp->next_slot = (uint32_t)n;
+	else
+		return why_fail(why, EINVAL, "[store] has no key \"%s\"", key);
+	return 0;
+}
+
+int group_take_identity(struct catalog_group *grp, const char *key, const char *value, struct why *why)
+{
 	int64_t *time = !strcmp(key, "created") ? &grp->created_ns : !strcmp(key, "changed") ? &grp->changed_ns : NULL;
 
 	if (time)
@@ -514,8 +510,29 @@ static int take_store_key(struct reader *reader, const char *key, const char *va
 	if (!strcmp(key, "mode"))
 		return parse_mode(value, &grp->mode, why);
 	if (strcmp(key, "name"))
-		return take_store_number(reader, key, value, why);
+		return take_identity_number(grp, key, value, why);
 	return *value ? group_set_text(&grp->name, slice_str(value)) : 0;
+}
+
+void group_print_identity(const struct catalog_group *grp, struct buf *out)
+{
+	buf_printf(out,
+		   "id = %u\nrows = %u\nname =%s%s\nuid = %u\ngid = %u\nmode = %04o\n"
+		   "created = %lld\nchanged = %lld\nnext_slot = %u\n",
+		   grp->id, grp->rows, *grp->name ? " " : "", grp->name, grp->uid, grp->gid,
+		   (unsigned)grp->mode, (long long)grp->created_ns, (long long)grp->changed_ns, grp->next_slot);
+}
+
+static int take_store_key(struct reader *reader, const char *key, const char *value, struct why *why)
+{
+	const char *feature = behind_prefix(key, "slot.");
+	uint64_t slot;
+
+	if (!feature)
+		return group_take_identity(reader->grp, key, value, why);
+	if (num_parse_u64(slice_str(value), &slot) < 0)
+		return why_fail(why, EINVAL, "%s is no number", key);
+	return take_slot(reader, feature, slot, why);
 }
 
 /* ---- sections ---- */
@@ -616,24 +633,26 @@ static int enter_section(struct reader *reader, const char *section, struct why 
 			"no such section; sections are [group], [feature NAME], [stream NAME] and [batch]");
 }
 
-static int take_group_key(struct reader *reader, const char *key, const char *value, struct why *why)
+int group_take_attr(struct catalog_group *grp, const char *section, const char *key, const char *value, struct why *why)
 {
 	struct buf known = { 0 };
+	bool is_view = grp->view;
 	int rc = 0;
 
 	for (unsigned i = 0; i < attr_count; i++) {
-		if (strcmp(key, attr_table[i].name + ATTR_PREFIX))
+		if (strcmp(key, attr_table[i].name + ATTR_PREFIX) || (is_view && attr_table[i].is_for_groups))
 			continue;
-		rc = *value ? attr_table[i].set(reader->grp, slice_str(value), why) : 0;
+		rc = *value ? attr_table[i].set(grp, slice_str(value), why) : 0;
 		if (rc < 0 && rc != -ENOMEM)
 			why_prefix(why, "%s", key);
 		return rc;
 	}
 	for (unsigned i = 0; i < attr_count; i++)
-		buf_printf(&known, "%s%s", i ? ", " : "", attr_table[i].name + ATTR_PREFIX);
+		if (!is_view || !attr_table[i].is_for_groups)
+			buf_printf(&known, "%s%s", known.len ? ", " : "", attr_table[i].name + ATTR_PREFIX);
 	rc = buf_error(&known);
 	if (rc == 0)
-		rc = why_fail(why, EINVAL, "[group] has no key \"%s\"; it has %.*s", key, (int)known.len, known.data);
+		rc = why_fail(why, EINVAL, "[%s] has no key \"%s\"; it has %.*s", section, key, (int)known.len, known.data);
 	buf_release(&known);
 	return rc;
 }
@@ -679,7 +698,7 @@ static int take(void *arg, const char *section, const char *key, const char *val
 	} else {
 		rc = group_check_text(slice_str(value), why);
 		if (rc == 0 && reader->kind == IN_GROUP)
-			rc = take_group_key(reader, key, value, why);
+			rc = group_take_attr(reader->grp, "group", key, value, why);
 		else if (rc == 0 && reader->kind == IN_STORE)
 			rc = take_store_key(reader, key, value, why);
 		else if (rc == 0)
@@ -747,8 +766,11 @@ static int check_stored(const struct reader *reader, struct why *why)
 int catalog_group_decode(struct slice bytes, struct catalog_group **out, struct why *why)
 {
 	struct reader reader = { .is_stored = true };
-	int rc = read_definition("stored group", bytes, &reader, why);
+	int rc;
 
+	if (view_is_stored(bytes))
+		return view_decode(bytes, out, why);
+	rc = read_definition("stored group", bytes, &reader, why);
 	if (rc < 0)
 		return rc == -ENOMEM ? rc : -EBADMSG;
 	rc = check_stored(&reader, why);
@@ -784,9 +806,8 @@ static void print_section(const struct catalog_section *section, struct buf *out
 		buf_printf(out, "%s =%s%s\n", section->keys[i], *section->values[i] ? " " : "", section->values[i]);
 }
 
-int catalog_group_print(const struct catalog_group *grp, struct buf *out)
+void group_print_attrs(const struct catalog_group *grp, struct buf *out)
 {
-	buf_append_str(out, "[group]\n");
 	for (unsigned i = 0; i < attr_count; i++) {
 		if (!attr_table[i].has(grp))
 			continue;
@@ -794,6 +815,12 @@ int catalog_group_print(const struct catalog_group *grp, struct buf *out)
 		attr_table[i].print(grp, out);
 		buf_append_char(out, '\n');
 	}
+}
+
+int catalog_group_print(const struct catalog_group *grp, struct buf *out)
+{
+	buf_append_str(out, "[group]\n");
+	group_print_attrs(grp, out);
 	for (unsigned i = 0; i < grp->n_features; i++)
 		print_feature(&grp->features[i], out);
 	for (unsigned i = 0; i < grp->n_sections; i++)
@@ -803,11 +830,10 @@ int catalog_group_print(const struct catalog_group *grp, struct buf *out)
 
 int catalog_group_encode(const struct catalog_group *grp, struct buf *out)
 {
-	buf_printf(out,
-		   "[store]\nid = %u\nrows = %u\nname =%s%s\nuid = %u\ngid = %u\nmode = %04o\n"
-		   "created = %lld\nchanged = %lld\nnext_slot = %u\n",
-		   grp->id, grp->rows, *grp->name ? " " : "", grp->name, grp->uid, grp->gid,
-		   (unsigned)grp->mode, (long long)grp->created_ns, (long long)grp->changed_ns, grp->next_slot);
+	if (grp->view)
+		return view_encode(grp, out);
+	buf_append_str(out, "[store]\n");
+	group_print_identity(grp, out);
 	for (unsigned i = 0; i < grp->n_features; i++)
 		buf_printf(out, "slot.%s = %u\n", grp->features[i].name, grp->features[i].slot);
 	buf_append_char(out, '\n');

@@ -166,7 +166,7 @@ static int read_standing(struct ingest *ingest, const struct ingest_request *req
 
 	out->entity = extent_slice(req, chg->name);
 	out->grp = chg->group_id == CATALOG_ROOT_ID ? NULL : catalog_find_id(ingest->commit.cat, chg->group_id);
-	if (!out->grp)
+	if (!out->grp || out->grp->view)
 		return why_fail(why, ENOENT, "the group was removed meanwhile");
 	rc = store_batch_get_row(ingest->commit.batch, out->grp->rows, out->entity, &out->bytes);
 	if (rc == -ENOENT)

@@ -80,24 +80,27 @@ static int make_group(struct ingest *ingest, const struct ingest_request *req, c
 {
 	struct commit *commit = &ingest->commit;
 	struct slice name = extent_slice(req, chg->name);
+	const char *owner = extent_slice(req, chg->data).data;
+	bool is_view = chg->kind == CHANGE_VIEW_MAKE;
 	struct catalog_group *grp;
 	uint32_t id, rows;
 	int rc = text_check_group_name(name, why);
 
 	if (rc < 0)
 		return rc;
-	if (catalog_find(commit->cat, name))
-		return why_fail(why, EEXIST, "there is a group of that name");
+	if (is_view ? catalog_find_view(commit->cat, name) : catalog_find(commit->cat, name))
+		return why_fail(why, EEXIST, "there is a %s of that name", is_view ? "view" : "group");
 	if (commit->no_room) {
 		commit->refused_for_room = true;
 		return why_fail(why, ENOSPC, "the map or the disk is full");
 	}
 	rc = next_number(commit, "next_group", &id);
-	if (rc == 0)
+	if (rc == 0 && is_view)
+		rc = catalog_view_make(id, name, chg->uid, chg->gid, chg->mode, owner, commit->clock.now_ns, &grp, why);
+	if (rc == 0 && !is_view)
 		rc = next_number(commit, "next_rows", &rows);
-	if (rc == 0)
-		rc = catalog_group_make(id, rows, name, chg->uid, chg->gid, chg->mode, extent_slice(req, chg->data).data,
-					commit->clock.now_ns, &grp, why);
+	if (rc == 0 && !is_view)
+		rc = catalog_group_make(id, rows, name, chg->uid, chg->gid, chg->mode, owner, commit->clock.now_ns, &grp, why);
 	if (rc < 0)
 		return rc;
 	result->group_id = id;
@@ -114,6 +117,11 @@ static int define_group(struct ingest *ingest, const struct ingest_request *req,
 
 	if (rc == 0 && grp->id == CATALOG_ROOT_ID)
 		return why_fail(why, EPERM, "the root has no definition");
+	if (rc == 0 && grp->view) {
+		rc = catalog_view_define(commit->cat, grp, extent_slice(req, chg->data), commit->clock.now_ns, &evolved, why);
+		result->group_id = grp->id;
+		return rc < 0 ? rc : put_group(commit, evolved);
+	}
 	if (rc == 0)
 		rc = catalog_group_parse(".schema", extent_slice(req, chg->data), &next, why);
 	if (rc == 0)
@@ -160,7 +168,7 @@ static int rename_group(struct ingest *ingest, const struct ingest_request *req,
 {
 	struct commit *commit = &ingest->commit;
 	struct slice name = extent_slice(req, chg->name);
-	const struct catalog_group *there = catalog_find(commit->cat, name);
+	const struct catalog_group *there = grp->view ? catalog_find_view(commit->cat, name) : catalog_find(commit->cat, name);
 	struct catalog_group *renamed;
 	int rc = text_check_group_name(name, why);
 
@@ -169,9 +177,9 @@ static int rename_group(struct ingest *ingest, const struct ingest_request *req,
 	if (grp->id == CATALOG_ROOT_ID)
 		return why_fail(why, EBUSY, "the root has no name");
 	if (there && !chg->flags)
-		return why_fail(why, EEXIST, "there is a group of that name");
-	if (there && there->n_features)
-		return why_fail(why, ENOTEMPTY, "the group of that name has a definition");
+		return why_fail(why, EEXIST, "there is a %s of that name", grp->view ? "view" : "group");
+	if (there && (there->view ? there->view->n_columns : there->n_features))
+		return why_fail(why, ENOTEMPTY, "the %s of that name has a definition", grp->view ? "view" : "group");
 	if (there)
 		rc = remove_group(ingest, there, why);
 	/* The catalog that held `grp` may have been replaced just now, but the new one shares it. */
@@ -315,13 +323,14 @@ int apply_group_change(struct ingest *ingest, struct ingest_request *req, const 
 		return add_source(ingest, req, chg, result);
 	if (chg->kind == CHANGE_FORGET_GROUP)
 		return forget_group(ingest, req, chg);
-	if (chg->kind != CHANGE_GROUP_MAKE) {
+	if (chg->kind != CHANGE_GROUP_MAKE && chg->kind != CHANGE_VIEW_MAKE) {
 		grp = catalog_find_id(ingest->commit.cat, chg->group_id);
 		if (!grp)
 			return why_fail(why, ENOENT, "the group was removed meanwhile");
 	}
 	switch (chg->kind) {
 	case CHANGE_GROUP_MAKE:
+	case CHANGE_VIEW_MAKE:
 		rc = make_group(ingest, req, chg, result, why);
 		break;
 	case CHANGE_GROUP_DEFINE:

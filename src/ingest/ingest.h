@@ -109,6 +109,8 @@ int ingest_request_remove_entity(struct ingest_request *req, uint32_t group_id, 
 
 /* Changes of the catalog. Names and texts are copied. Each fails the request: -EEXIST, -ENOENT, -ENOTEMPTY, -EINVAL with a reason. */
 int ingest_request_group_make(struct ingest_request *req, struct slice name, uid_t uid, gid_t gid, mode_t mode, const char *owner);
+/* A view; by its id, it is then defined, renamed, removed, owned and described as a group is. */
+int ingest_request_view_make(struct ingest_request *req, struct slice name, uid_t uid, gid_t gid, mode_t mode, const char *owner);
 int ingest_request_group_define(struct ingest_request *req, uint32_t group_id, struct slice text);
 int ingest_request_group_rename(struct ingest_request *req, uint32_t group_id, struct slice name, bool may_replace_empty);
 int ingest_request_group_remove(struct ingest_request *req, uint32_t group_id);

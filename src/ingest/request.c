@@ -232,13 +232,24 @@ int ingest_request_remove_entity(struct ingest_request *req, uint32_t group_id, 
 	return add_named(req, &chg, entity);
 }
 
-int ingest_request_group_make(struct ingest_request *req, struct slice name, uid_t uid, gid_t gid, mode_t mode, const char *owner)
+static int add_make(struct ingest_request *req, enum change_kind kind, struct slice name, uid_t uid, gid_t gid, mode_t mode,
+		    const char *owner)
 {
-	struct change chg = { .kind = CHANGE_GROUP_MAKE, .uid = uid, .gid = gid, .mode = mode };
+	struct change chg = { .kind = kind, .uid = uid, .gid = gid, .mode = mode };
 
 	request_close_row(req);
 	request_bytes_add(req, slice_of(owner, strlen(owner) + 1), &chg.data);
 	return add_named(req, &chg, name);
+}
+
+int ingest_request_group_make(struct ingest_request *req, struct slice name, uid_t uid, gid_t gid, mode_t mode, const char *owner)
+{
+	return add_make(req, CHANGE_GROUP_MAKE, name, uid, gid, mode, owner);
+}
+
+int ingest_request_view_make(struct ingest_request *req, struct slice name, uid_t uid, gid_t gid, mode_t mode, const char *owner)
+{
+	return add_make(req, CHANGE_VIEW_MAKE, name, uid, gid, mode, owner);
 }
 
 int ingest_request_group_define(struct ingest_request *req, uint32_t group_id, struct slice text)

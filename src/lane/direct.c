@@ -673,17 +673,31 @@ static void name_user(uid_t uid, char out[64])
 		snprintf(out, 64, "%lu", (unsigned long)uid);
 }
 
-void direct_make_group(struct direct *lane, const struct direct_origin *origin, struct slice name, gid_t gid, mode_t mode,
-		       direct_done done, void *arg)
+static void make(struct direct *lane, const struct direct_origin *origin, bool is_view, struct slice name, gid_t gid, mode_t mode,
+		 direct_done done, void *arg)
 {
 	struct ingest_request *req = NULL;
 	int rc = new_request(lane, origin, &req);
 	char owner[64];
 
 	name_user(origin->uid, owner);
-	if (rc == 0)
+	if (rc == 0 && is_view)
+		rc = ingest_request_view_make(req, name, origin->uid, gid, mode, owner);
+	else if (rc == 0)
 		rc = ingest_request_group_make(req, name, origin->uid, gid, mode, owner);
 	submit_filled(lane, req, rc, done, arg);
+}
+
+void direct_make_group(struct direct *lane, const struct direct_origin *origin, struct slice name, gid_t gid, mode_t mode,
+		       direct_done done, void *arg)
+{
+	make(lane, origin, false, name, gid, mode, done, arg);
+}
+
+void direct_make_view(struct direct *lane, const struct direct_origin *origin, struct slice name, gid_t gid, mode_t mode,
+		      direct_done done, void *arg)
+{
+	make(lane, origin, true, name, gid, mode, done, arg);
 }
 
 void direct_define_group(struct direct *lane, const struct direct_origin *origin, uint32_t group_id, struct slice text,

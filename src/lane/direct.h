@@ -85,6 +85,9 @@ void direct_rename_entity(struct direct *lane, const struct direct_origin *origi
 
 void direct_make_group(struct direct *lane, const struct direct_origin *origin, struct slice name, gid_t gid, mode_t mode,
 		       direct_done done, void *arg);
+/* A view; the calls below are for views too. */
+void direct_make_view(struct direct *lane, const struct direct_origin *origin, struct slice name, gid_t gid, mode_t mode,
+		      direct_done done, void *arg);
 void direct_define_group(struct direct *lane, const struct direct_origin *origin, uint32_t group_id, struct slice text,
 			 direct_done done, void *arg);
 void direct_rename_group(struct direct *lane, const struct direct_origin *origin, uint32_t group_id, struct slice name,
