@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
+#include "base/clock.h"
 
 /* ---- life ---- */
 
@@ -337,7 +339,7 @@ int catalog_version(struct store_snap *snap, uint64_t *out)
 
 struct catalog_current {
 	pthread_mutex_t lock;		/* held for a few instructions only */
-	pthread_cond_t published;
+	pthread_cond_t published;	/* on the monotonic clock */
 	struct catalog *cat;		/* protected by lock */
 	bool is_changing;		/* protected by lock: between _begin and _end */
 	uint64_t number;		/* written under lock; atomic, for catalog_current_is reads it without */
@@ -346,11 +348,15 @@ struct catalog_current {
 int catalog_current_new(struct catalog *takes, struct catalog_current **out)
 {
 	struct catalog_current *cur = calloc(1, sizeof(*cur));
+	pthread_condattr_t attr;
 
 	if (!cur)
 		return -ENOMEM;
 	pthread_mutex_init(&cur->lock, NULL);
-	pthread_cond_init(&cur->published, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&cur->published, &attr);
+	pthread_condattr_destroy(&attr);
 	cur->cat = takes;
 	*out = cur;
 	return 0;
@@ -384,6 +390,25 @@ struct catalog *catalog_current_get(struct catalog_current *cur, uint64_t *out_n
 bool catalog_current_is(struct catalog_current *cur, uint64_t number)
 {
 	return __atomic_fetch_add(&cur->number, 0, __ATOMIC_SEQ_CST) == number;
+}
+
+void catalog_current_wait(struct catalog_current *cur, uint64_t number, const _Atomic bool *stop, unsigned timeout_ms)
+{
+	int64_t end_ns = clock_monotonic() + (int64_t)timeout_ms * (CLOCK_SECOND / 1000);
+	struct timespec end = { .tv_sec = end_ns / CLOCK_SECOND, .tv_nsec = end_ns % CLOCK_SECOND };
+
+	pthread_mutex_lock(&cur->lock);
+	while ((cur->is_changing || __atomic_load_n(&cur->number, __ATOMIC_RELAXED) == number) && !*stop)
+		if (pthread_cond_timedwait(&cur->published, &cur->lock, &end) == ETIMEDOUT)
+			break;
+	pthread_mutex_unlock(&cur->lock);
+}
+
+void catalog_current_wake(struct catalog_current *cur)
+{
+	pthread_mutex_lock(&cur->lock);
+	pthread_cond_broadcast(&cur->published);
+	pthread_mutex_unlock(&cur->lock);
 }
 
 void catalog_publish_begin(struct catalog_current *cur)

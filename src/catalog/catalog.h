@@ -207,6 +207,9 @@ int catalog_current_new(struct catalog *takes, struct catalog_current **out);
 void catalog_current_free(struct catalog_current *cur);
 struct catalog *catalog_current_get(struct catalog_current *cur, uint64_t *out_number);	/* counted for the caller */
 bool catalog_current_is(struct catalog_current *cur, uint64_t number);
+/* Sleeps until it is another one than `number`, or `stop` is set (call _wake behind that), or `timeout_ms` are over. */
+void catalog_current_wait(struct catalog_current *cur, uint64_t number, const _Atomic bool *stop, unsigned timeout_ms);
+void catalog_current_wake(struct catalog_current *cur);
 void catalog_publish_begin(struct catalog_current *cur);
 void catalog_publish_end(struct catalog_current *cur, struct catalog *takes);	/* NULL: the commit failed, nothing changed */
 

@@ -7,6 +7,7 @@
 #include "ingest/private.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include "base/text.h"
 #include "ingest/check.h"
@@ -38,6 +39,7 @@ static void note_reject(struct ingest *ingest, const struct ingest_request *req,
 			int slot, int rc, const struct why *why)
 {
 	const struct catalog_feature *feature = grp && slot >= 0 ? catalog_feature_at(grp, (uint16_t)slot) : NULL;
+	char place[sizeof req->who + 32];
 	struct why detail = *why;
 	struct reject rej = {
 		.time_ns = ingest->commit.clock.now_ns,
@@ -51,6 +53,11 @@ static void note_reject(struct ingest *ingest, const struct ingest_request *req,
 		.detail = detail.text,
 	};
 
+	if (req->stamp.lane == RECORD_LANE_STREAM) {
+		snprintf(place, sizeof place, "%s/%llu/%llu", req->who, (unsigned long long)(chg->origin >> 48),
+			 (unsigned long long)(chg->origin & ((UINT64_C(1) << 48) - 1)));
+		rej.who = place;
+	}
 	if (chg->line)
 		why_prefix(&detail, "line %u", chg->line);
 	if (rc == -EINVAL && slot < 0)
@@ -255,6 +262,7 @@ static int apply_delete_entity(struct ingest *ingest, const struct ingest_reques
 		return rc;
 	rc = text_check_entity(st.entity, st.grp->n_keys, why);
 	stamp.event_ns = chg->event_ns;
+	stamp.origin = chg->origin;
 	if (rc == 0)
 		rc = merge_delete_entity(&st.rec, &stamp, chg->flags, &commit->clock, &commit->delta, &outcome, why);
 	if (rc < 0) {

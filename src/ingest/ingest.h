@@ -70,6 +70,8 @@ struct ingest_result {
 	uint32_t group_id;	/* of the group that was made or defined */
 	unsigned applied;	/* values written or deleted */
 	unsigned late;		/* values that lost to a newer one */
+	/* Of changes of rows: those of which something was applied (or nothing was there to be), all was late, and that were refused. */
+	unsigned rows_applied, rows_late, rows_refused;
 	const struct why *why;	/* reason of rc, for the call */
 };
 
@@ -77,7 +79,8 @@ typedef void (*ingest_done)(void *arg, const struct ingest_result *result);
 
 /* ---- building a request ---- */
 
-/* `lane`, `source` and `origin` become part of every stamp. `who` says where it comes from, in .errors ("uid 1000", "topic/0/17"). */
+/* `lane`, `source` and `origin` become part of every stamp. `who` says where it comes from, in .errors ("uid 1000"); of the stream
+ * lane it is the topic, and partition and offset follow it there. */
 int ingest_request_new(struct ingest *ingest, enum record_lane lane, uint32_t source, uint64_t origin, const char *who,
 		       struct ingest_request **out);
 void ingest_request_free(struct ingest_request *req);		/* only one that was not submitted; NULL is fine */
@@ -90,6 +93,9 @@ enum ingest_flag {
 
 /* The line, in the lane's input, of the changes that are added from here on: a refusal in .errors names it. */
 void ingest_request_line(struct ingest_request *req, unsigned line);
+
+/* The origin of what is added from here on, where not all of a request has the same: a message's partition << 48 | offset. */
+void ingest_request_origin(struct ingest_request *req, uint64_t origin);
 
 /* Values of one entity: call _row, then any number of values for it. `event_ns` is INGEST_NOW or a time. The value's bytes are the
  * stored bytes of the feature's type with their code; they are copied. A row without values makes the entity. */
@@ -121,7 +127,27 @@ int ingest_request_group_attr(struct ingest_request *req, uint32_t group_id, str
 
 /* The lane's position, stored in the same commit as the values. */
 int ingest_request_position(struct ingest_request *req, struct slice lane_key, struct slice position);
-/* Each row is applied or rejected by itself: `row_done` is called for every row that was refused, before the completion. */
+
+/*
+ * The same for a lane whose positions tell what came of its rows, or that must not go on where a request before it has failed. Both are
+ * called inside of the commit by the thread that leads it, with the argument of ingest_submit; and once more, `check` first, if
+ * the commit has to be tried again. They must be quick: every writer waits for them.
+ */
+struct ingest_positions;
+struct ingest_position_ops {
+	/* Before the first row. An error fails the request, and nothing of it is applied. */
+	int (*check)(void *arg, struct ingest_positions *at);
+	/* Behind the last row. Fails for lack of memory or space only. */
+	int (*store)(void *arg, struct ingest_positions *at, const struct ingest_result *so_far);
+};
+void ingest_request_positions(struct ingest_request *req, const struct ingest_position_ops *ops);
+/* As the commit has it so far. */
+const struct catalog *ingest_positions_catalog(const struct ingest_positions *at);
+int ingest_positions_get(struct ingest_positions *at, struct slice key, struct slice *out);	/* -ENOENT; borrowed for the moment */
+int ingest_positions_put(struct ingest_positions *at, struct slice key, struct slice value);
+int ingest_positions_delete(struct ingest_positions *at, struct slice key);			/* absent: -ENOENT */
+
+/* Each row is applied or rejected by itself: `row_done` is called for every row that was refused, inside of the commit as above. */
 void ingest_request_row_by_row(struct ingest_request *req,
 			       void (*row_done)(void *arg, size_t row, int rc, const struct why *why));
 size_t ingest_request_bytes(const struct ingest_request *req);
@@ -130,6 +156,8 @@ size_t ingest_request_bytes(const struct ingest_request *req);
 
 /* Takes the request, whatever happens; `done` is called exactly once, maybe before this returns. */
 void ingest_submit(struct ingest *ingest, struct ingest_request *req, ingest_done done, void *arg);
+/* The same, but ingest's own thread leads the commit: for a lane that prepares its next request meanwhile. */
+void ingest_submit_behind(struct ingest *ingest, struct ingest_request *req, ingest_done done, void *arg);
 /* The same for a thread that may sleep. */
 int ingest_run(struct ingest *ingest, struct ingest_request *req, struct ingest_result *out, struct why *why);
 
@@ -156,6 +184,7 @@ long ingest_sweep(struct ingest *ingest);
 
 struct ingest_figures {
 	uint64_t commits, requests, changes;	/* since the start */
+	uint64_t lane_requests[CATALOG_LANES];	/* handed over by each lane */
 	uint64_t failed_requests;
 	uint64_t waiting;			/* requests in the queue now */
 	uint64_t swept;

@@ -24,6 +24,7 @@ struct change {
 	unsigned flags;			/* enum ingest_flag; of GROUP_ATTR: how; of GROUP_RENAME: may_replace_empty */
 	uint64_t guard;
 	unsigned line;			/* where the lane has it from; 0: it has no lines */
+	uint64_t origin;
 	struct extent name;		/* entity, group or attribute */
 	struct extent data;		/* record, definition or attribute value */
 	int64_t event_ns;		/* DELETE_ENTITY */
@@ -56,6 +57,7 @@ struct ingest_request {
 	unsigned line;			/* of the changes that are added next */
 	struct extent position_key, position;
 	bool has_position, is_row_by_row;
+	const struct ingest_position_ops *position_ops;	/* NULL: none */
 	void (*row_done)(void *arg, size_t row, int rc, const struct why *why);
 	ingest_done done;
 	void *arg;

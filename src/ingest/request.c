@@ -43,6 +43,7 @@ int ingest_request_new(struct ingest *ingest, enum record_lane lane, uint32_t so
 	buf_reset(&req->row_cells);
 	buf_reset(&req->row_values);
 	req->has_open_row = req->has_position = req->is_row_by_row = false;
+	req->position_ops = NULL;
 	req->error = 0;
 	req->line = 0;
 	req->row_done = NULL;
@@ -106,9 +107,17 @@ int request_add(struct ingest_request *req, const struct change *change)
 	buf_append(&req->changes, change, sizeof *change);
 	if (buf_error(&req->changes) < 0)
 		req->error = -ENOMEM;
-	else
-		last_change(req)->line = req->line;
-	return req->error;
+	if (req->error)
+		return req->error;
+	last_change(req)->line = req->line;
+	last_change(req)->origin = req->stamp.origin;
+	return 0;
+}
+
+void ingest_request_origin(struct ingest_request *req, uint64_t origin)
+{
+	request_close_row(req);
+	req->stamp.origin = origin;
 }
 
 void ingest_request_line(struct ingest_request *req, unsigned line)
@@ -298,6 +307,12 @@ int ingest_request_position(struct ingest_request *req, struct slice lane_key, s
 	req->has_position = true;
 	request_bytes_add(req, lane_key, &req->position_key);
 	return request_bytes_add(req, position, &req->position);
+}
+
+void ingest_request_positions(struct ingest_request *req, const struct ingest_position_ops *ops)
+{
+	request_close_row(req);
+	req->position_ops = ops;
 }
 
 void ingest_request_row_by_row(struct ingest_request *req,

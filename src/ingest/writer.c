@@ -82,26 +82,72 @@ static bool spoils_batch(int rc)
 	return rc == -ENOMEM || rc == -EIO || rc == -EBADMSG;
 }
 
-static int apply_changes(struct ingest *ingest, struct ingest_request *req)
+/* What a lane's callbacks see of the commit. */
+struct ingest_positions {
+	struct commit *commit;
+};
+
+const struct catalog *ingest_positions_catalog(const struct ingest_positions *at)
+{
+	return at->commit->cat;
+}
+
+int ingest_positions_get(struct ingest_positions *at, struct slice key, struct slice *out)
+{
+	return store_batch_get(at->commit->batch, STORE_POSITIONS, key, out);
+}
+
+int ingest_positions_put(struct ingest_positions *at, struct slice key, struct slice value)
+{
+	return store_batch_put(at->commit->batch, STORE_POSITIONS, key, value);
+}
+
+int ingest_positions_delete(struct ingest_positions *at, struct slice key)
+{
+	return store_batch_delete(at->commit->batch, STORE_POSITIONS, key);
+}
+
+static void count_row(struct ingest_result *result, unsigned applied, unsigned late, int rc)
+{
+	if (rc < 0)
+		result->rows_refused++;
+	else if (result->late > late && result->applied == applied)
+		result->rows_late++;
+	else
+		result->rows_applied++;
+}
+
+static int apply_rows(struct ingest *ingest, struct ingest_request *req)
 {
 	const struct change *list = (const struct change *)req->changes.data;
 	size_t n = req->changes.len / sizeof *list;
-	int rc = 0;
 
 	for (size_t i = 0; i < n; i++) {
+		unsigned applied = req->result.applied, late = req->result.late;
+		int rc;
+
 		req->why.text[0] = '\0';
 		rc = apply_change(ingest, req, &list[i], &req->result, &req->why);
-		if (rc < 0 && req->is_row_by_row && rc != -ENOSPC && !spoils_batch(rc)) {
-			if (req->row_done)
-				req->row_done(req->arg, i, rc, &req->why);
-			rc = 0;
-		}
-		if (rc < 0)
+		if (rc < 0 && (!req->is_row_by_row || rc == -ENOSPC || spoils_batch(rc)))
 			return rc;
+		if (rc < 0 && req->row_done)
+			req->row_done(req->arg, i, rc, &req->why);
+		count_row(&req->result, applied, late, rc);
 	}
-	if (req->has_position)
-		rc = store_batch_put(ingest->commit.batch, STORE_POSITIONS, extent_slice(req, req->position_key),
-				     extent_slice(req, req->position));
+	return 0;
+}
+
+static int apply_changes(struct ingest *ingest, struct ingest_request *req)
+{
+	struct ingest_positions at = { &ingest->commit };
+	int rc = req->position_ops ? req->position_ops->check(req->arg, &at) : 0;
+
+	if (rc == 0)
+		rc = apply_rows(ingest, req);
+	if (rc == 0 && req->has_position)
+		rc = ingest_positions_put(&at, extent_slice(req, req->position_key), extent_slice(req, req->position));
+	if (rc == 0 && req->position_ops)
+		rc = req->position_ops->store(req->arg, &at, &req->result);
 	return rc;
 }
 
@@ -132,7 +178,7 @@ out:
 static int apply_request(struct ingest *ingest, struct ingest_request *req)
 {
 	struct commit *commit = &ingest->commit;
-	bool needs_savepoint = req->changes.len / sizeof(struct change) + req->has_position > 1 && !req->is_row_by_row;
+	bool needs_savepoint = req->position_ops || req->changes.len / sizeof(struct change) + req->has_position > 1;
 	size_t bytes_before = store_batch_bytes(commit->batch);
 	int rc;
 
@@ -399,16 +445,41 @@ static void lead_round(struct ingest *ingest)
 	pthread_mutex_lock(&ingest->lock);
 }
 
-void ingest_submit(struct ingest *ingest, struct ingest_request *req, ingest_done done, void *arg)
+/* With the lock held. */
+static void enqueue(struct ingest *ingest, struct ingest_request *req)
+{
+	*ingest->tail = req;
+	ingest->tail = &req->next;
+	ingest->waiting++;
+	if (req->stamp.lane >= 1 && req->stamp.lane <= CATALOG_LANES)
+		ingest->figures.lane_requests[req->stamp.lane - 1]++;
+}
+
+static void set_done(struct ingest_request *req, ingest_done done, void *arg)
 {
 	request_close_row(req);
 	req->done = done;
 	req->arg = arg;
 	req->next = NULL;
+}
+
+void ingest_submit_behind(struct ingest *ingest, struct ingest_request *req, ingest_done done, void *arg)
+{
+	set_done(req, done, arg);
 	pthread_mutex_lock(&ingest->lock);
-	*ingest->tail = req;
-	ingest->tail = &req->next;
-	ingest->waiting++;
+	enqueue(ingest, req);
+	if (!ingest->leading) {
+		ingest->leading = ingest->handed_over = true;
+		pthread_cond_signal(&ingest->wake);
+	}
+	pthread_mutex_unlock(&ingest->lock);
+}
+
+void ingest_submit(struct ingest *ingest, struct ingest_request *req, ingest_done done, void *arg)
+{
+	set_done(req, done, arg);
+	pthread_mutex_lock(&ingest->lock);
+	enqueue(ingest, req);
 	if (!ingest->leading) {
 		ingest->leading = true;
 		lead_round(ingest);

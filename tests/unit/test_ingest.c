@@ -158,6 +158,103 @@ static uint64_t fingerprint_of(struct world *world, const char *entity)
 	return print;
 }
 
+/* A lane whose positions follow from what came of its rows, and must follow one another. */
+struct chain {
+	const char *expected, *next;
+	int checks;
+	unsigned applied, late, refused;
+	int rc;
+};
+
+static int check_chain(void *arg, struct ingest_positions *at)
+{
+	struct chain *chain = arg;
+	struct slice value = slice_str("");
+	int rc = ingest_positions_get(at, slice_str("chain"), &value);
+
+	chain->checks++;
+	CHECK(ingest_positions_catalog(at));
+	CHECK(rc == 0 || rc == -ENOENT);
+	return slice_equal(value, slice_str(chain->expected)) ? 0 : -EAGAIN;
+}
+
+static int store_chain(void *arg, struct ingest_positions *at, const struct ingest_result *so_far)
+{
+	struct chain *chain = arg;
+
+	chain->applied = so_far->rows_applied;
+	chain->late = so_far->rows_late;
+	chain->refused = so_far->rows_refused;
+	return ingest_positions_put(at, slice_str("chain"), slice_str(chain->next));
+}
+
+static void end_chain(void *arg, const struct ingest_result *result)
+{
+	struct chain *chain = arg;
+
+	__atomic_store_n(&chain->rc, result->rc, __ATOMIC_RELEASE);
+}
+
+static int wait_chain(const struct chain *chain)
+{
+	int rc;
+
+	while ((rc = __atomic_load_n(&chain->rc, __ATOMIC_ACQUIRE)) == 1)
+		usleep(1000);
+	return rc;
+}
+
+static void submit_chain(struct world *world, struct chain *chain, const char *entity, int64_t number, int64_t event_ns)
+{
+	static const struct ingest_position_ops ops = { check_chain, store_chain };
+	struct ingest_request *req = world_request(world, RECORD_LANE_STREAM);
+	int64_t bad = -1;
+
+	ingest_request_origin(req, 17);
+	ingest_request_row(req, world->group_id, slice_str(entity), event_ns, 0, 0);
+	ingest_request_value(req, CLICKS, int64_code(), slice_of(&number, 8));
+	ingest_request_origin(req, 18);
+	ingest_request_row(req, world->group_id, slice_str("never"), event_ns, 0, 0);
+	ingest_request_value(req, CLICKS, int64_code(), slice_of(&bad, 8));
+	ingest_request_positions(req, &ops);
+	ingest_request_row_by_row(req, NULL);
+	chain->rc = 1;
+	ingest_submit_behind(world->ingest, req, end_chain, chain);
+}
+
+static void test_positions(struct world *world)
+{
+	struct chain a = { .expected = "", .next = "a" }, b = { .expected = "a", .next = "b" };
+	struct chain c = { .expected = "x", .next = "c" }, d = { .expected = "b", .next = "d" };
+	struct ingest_figures before, after;
+	struct record_stamp stamp;
+	struct store_snap *snap;
+	struct slice value;
+
+	ingest_figures(world->ingest, &before);
+	submit_chain(world, &a, "p1", 1, 2000);
+	submit_chain(world, &b, "p1", 2, 1000);
+	submit_chain(world, &c, "p1", 3, 3000);
+	submit_chain(world, &d, "p2", 4, 1000);
+	CHECK_INT(wait_chain(&a), 0);
+	CHECK_INT(wait_chain(&b), 0);
+	CHECK_INT(wait_chain(&c), -EAGAIN);
+	CHECK_INT(wait_chain(&d), 0);
+	CHECK(a.applied == 1 && a.late == 0 && a.refused == 1);
+	CHECK(b.applied == 0 && b.late == 1 && b.refused == 1);
+	CHECK(c.checks == 1 && c.refused == 0);
+	CHECK_INT(world_int(world, "p1", CLICKS, &stamp), 1);
+	CHECK_INT(stamp.origin, 17);
+	CHECK_INT(world_int(world, "p2", CLICKS, NULL), 4);
+	CHECK_INT(world_int(world, "never", CLICKS, NULL), GONE(MISSING));
+	NEED(store_snap_begin(world->store, &snap) == 0);
+	CHECK_INT(store_get(snap, STORE_POSITIONS, slice_str("chain"), &value), 0);
+	CHECK_TEXT(value, "d");
+	store_snap_end(snap);
+	ingest_figures(world->ingest, &after);
+	CHECK_INT(after.lane_requests[RECORD_LANE_STREAM - 1] - before.lane_requests[RECORD_LANE_STREAM - 1], 4);
+}
+
 static void test_guard(struct world *world)
 {
 	struct ingest_result result;
@@ -543,6 +640,7 @@ int main(void)
 	test_all_or_none(&world);
 	test_catalog_version(&world);
 	test_row_by_row(&world);
+	test_positions(&world);
 	test_guard(&world);
 	test_entities(&world);
 	test_groups(&world);
