@@ -124,6 +124,20 @@ static bool is_removed_rows(struct verify *verify, uint32_t rows)
 	return is_there;
 }
 
+/* ---- tables of rows that nobody reads any more, or not yet: ingest's notes, "unused." and the table ---- */
+
+static const char unused_prefix[] = "unused.";
+
+static bool is_unused_rows(struct verify *verify, uint32_t rows)
+{
+	uint8_t key[sizeof unused_prefix - 1 + 4];
+	struct slice value;
+
+	memcpy(key, unused_prefix, sizeof unused_prefix - 1);
+	key_of_number(rows, key + sizeof unused_prefix - 1);
+	return store_get(verify->snap, STORE_META, slice_of(key, sizeof key), &value) == 0;
+}
+
 /* ---- rows ---- */
 
 struct counts {
@@ -231,13 +245,31 @@ static void check_counters(struct verify *verify, const struct catalog_group *gr
 		      stats.row_bytes, counts->row_bytes);
 }
 
+/* An empty row hides one below, which only a row of an overlay can do. */
+static int check_own_rows(struct verify *verify, const struct catalog_group *grp)
+{
+	struct store_walk *walk;
+	struct slice entity, bytes;
+	int rc = store_walk_rows(verify->snap, grp->rows, slice_of(NULL, 0), &walk);
+
+	if (rc < 0)
+		return rc;
+	while ((rc = store_walk_next(walk, &entity, &bytes)) == 0)
+		if (!bytes.len)
+			fault(verify, "%s/%s: an empty row", grp->name, safe(verify, entity));
+	store_walk_end(walk);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 static int check_group(struct verify *verify, const struct catalog_group *grp)
 {
 	struct counts counts = { 0 };
 	struct store_walk *walk;
 	struct slice entity, bytes;
-	int rc = store_walk_rows(verify->snap, grp->rows, slice_of(NULL, 0), &walk);
+	int rc = check_own_rows(verify, grp);
 
+	if (rc == 0)
+		rc = store_walk_rows_over(verify->snap, grp->rows, grp->overlay, slice_of(NULL, 0), &walk);
 	if (rc < 0)
 		return rc;
 	while ((rc = store_walk_next(walk, &entity, &bytes)) == 0) {
@@ -259,9 +291,15 @@ static int check_group(struct verify *verify, const struct catalog_group *grp)
 static bool owns_rows(const struct catalog *cat, uint32_t rows)
 {
 	for (unsigned i = 0; i < cat->n_groups; i++)
-		if (cat->groups[i]->rows == rows)
+		if (cat->groups[i]->rows == rows || cat->groups[i]->overlay == rows)
 			return true;
 	return false;
+}
+
+static bool shares_rows(const struct catalog_group *a, const struct catalog_group *b)
+{
+	return a->rows == b->rows || (a->overlay && (a->overlay == b->rows || a->overlay == b->overlay)) ||
+	       (b->overlay && b->overlay == a->rows);
 }
 
 static int check_row_tables(struct verify *verify)
@@ -272,7 +310,9 @@ static int check_row_tables(struct verify *verify)
 	while ((rc = store_rows_next(verify->snap, rows, &rows)) == 0) {
 		if (owns_rows(verify->cat, rows))
 			continue;
-		if (is_removed_rows(verify, rows))
+		if (is_unused_rows(verify, rows))
+			note(verify, "table of rows %" PRIu32 " is of a load that is at work, has failed or was replaced", rows);
+		else if (is_removed_rows(verify, rows))
 			note(verify,
 			     "table of rows %" PRIu32 " was that of a removed group; the sweep gives its space back",
 			     rows);
@@ -281,7 +321,7 @@ static int check_row_tables(struct verify *verify)
 	}
 	for (unsigned i = 0; i < verify->cat->n_groups; i++)
 		for (unsigned j = 0; j < i; j++)
-			if (verify->cat->groups[i]->rows == verify->cat->groups[j]->rows)
+			if (shares_rows(verify->cat->groups[i], verify->cat->groups[j]))
 				fault(verify, "%s and %s have the same table of rows", verify->cat->groups[j]->name,
 				      verify->cat->groups[i]->name);
 	return rc == -ENOENT ? 0 : rc;
@@ -342,6 +382,19 @@ static void check_position(struct verify *verify, struct slice key, struct slice
 		fault(verify, "the lane position \"%s\" is empty", safe(verify, key));
 }
 
+static void check_unused(struct verify *verify, struct slice key, struct slice value)
+{
+	size_t prefix = sizeof unused_prefix - 1;
+
+	if (key.len < prefix || memcmp(key.data, unused_prefix, prefix) != 0)
+		return;
+	if (key.len != prefix + 4 || value.len != 4)
+		fault(verify, "the note \"%s\" of an unused table of rows is not well formed", safe(verify, key));
+	else if (owns_rows(verify->cat, number_at((const char *)key.data + prefix)))
+		fault(verify, "table of rows %" PRIu32 " is noted as unused, and a group reads it",
+		      number_at((const char *)key.data + prefix));
+}
+
 static void check_removed(struct verify *verify, struct slice key, struct slice value)
 {
 	size_t prefix = sizeof removed_prefix - 1;
@@ -374,6 +427,8 @@ static int check_tables(struct verify *verify)
 		rc = walk_table(verify, STORE_POSITIONS, check_position);
 	if (rc == 0)
 		rc = walk_table(verify, STORE_META, check_removed);
+	if (rc == 0)
+		rc = walk_table(verify, STORE_META, check_unused);
 	return rc;
 }
 

@@ -477,7 +477,7 @@ int group_copy(const struct catalog_group *grp, struct catalog_group **out)
 	if (!copy)
 		return -ENOMEM;
 	*copy = (struct catalog_group){
-		.id = grp->id, .rows = grp->rows, .uid = grp->uid, .gid = grp->gid, .mode = grp->mode,
+		.id = grp->id, .rows = grp->rows, .overlay = grp->overlay, .uid = grp->uid, .gid = grp->gid, .mode = grp->mode,
 		.created_ns = grp->created_ns, .changed_ns = grp->changed_ns, .tier = grp->tier, .ttl_ns = grp->ttl_ns,
 		.next_slot = grp->next_slot, .refs = 1,
 	};
@@ -544,6 +544,19 @@ int catalog_group_renamed(const struct catalog_group *grp, struct slice name, in
 		return rc;
 	}
 	copy->changed_ns = now_ns;
+	*out = copy;
+	return 0;
+}
+
+int catalog_group_on_tables(const struct catalog_group *grp, uint32_t rows, uint32_t overlay, struct catalog_group **out)
+{
+	struct catalog_group *copy;
+	int rc = group_copy(grp, &copy);
+
+	if (rc < 0)
+		return rc;
+	copy->rows = rows;
+	copy->overlay = overlay;
 	*out = copy;
 	return 0;
 }
@@ -615,6 +628,7 @@ int catalog_group_evolve(const struct catalog_group *now, const struct catalog_g
 		rc = group_set_text(&grp->owner, slice_str(now->owner));
 	grp->id = now->id;
 	grp->rows = now->rows;
+	grp->overlay = now->overlay;
 	grp->uid = now->uid;
 	grp->gid = now->gid;
 	grp->mode = now->mode;

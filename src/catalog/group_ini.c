@@ -494,6 +494,8 @@ static int take_identity_number(struct catalog_group *grp, const char *key, cons
 		grp->uid = (uid_t)n;
 	else if (!strcmp(key, "gid"))
 		grp->gid = (gid_t)n;
+	else if (!strcmp(key, "overlay"))
+		grp->overlay = (uint32_t)n;
 	else if (!strcmp(key, "next_slot"))
 		grp->next_slot = (uint32_t)n;
 	else
@@ -834,6 +836,8 @@ int catalog_group_encode(const struct catalog_group *grp, struct buf *out)
 		return view_encode(grp, out);
 	buf_append_str(out, "[store]\n");
 	group_print_identity(grp, out);
+	if (grp->overlay)
+		buf_printf(out, "overlay = %u\n", grp->overlay);
 	for (unsigned i = 0; i < grp->n_features; i++)
 		buf_printf(out, "slot.%s = %u\n", grp->features[i].name, grp->features[i].slot);
 	buf_append_char(out, '\n');

@@ -44,7 +44,7 @@ void serve_end(struct serve_view *view)
 int serve_row_raw(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, struct slice *out_bytes,
 		  struct record *out)
 {
-	int rc = store_get_row(view->snap, grp->rows, entity, out_bytes);
+	int rc = store_get_row_over(view->snap, grp->rows, grp->overlay, entity, out_bytes);
 
 	if (rc == -ENOENT)
 		*out_bytes = slice_of(NULL, 0);

@@ -18,7 +18,7 @@ int serve_entities_begin(const struct serve_view *view, const struct catalog_gro
 
 	if (!it)
 		return -ENOMEM;
-	rc = store_walk_rows(view->snap, grp->rows, after, &it->walk);
+	rc = store_walk_rows_over(view->snap, grp->rows, grp->overlay, after, &it->walk);
 	if (rc < 0) {
 		free(it);
 		return rc;

@@ -34,7 +34,8 @@ struct serve_value {
 	struct slice value;		/* of PRESENT */
 };
 
-/* The row of an entity: -ENOENT if the entity does not exist. One mdb_get. */
+/* The row of an entity: -ENOENT if the entity does not exist. One mdb_get; two while a load's
+ * overlay is being folded into the group's rows. */
 int serve_row(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, struct record *out);
 /* The row as it stands, tombstones and all, whether the entity exists or not: rec->data is NULL if there is none. For writers that guard. */
 int serve_row_raw(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, struct slice *out_bytes,

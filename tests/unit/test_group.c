@@ -393,7 +393,7 @@ static struct catalog_group *make(const char *name)
 
 static void test_identity(void)
 {
-	struct catalog_group *grp = make("g"), *renamed = NULL, *owned = NULL, *decoded = NULL;
+	struct catalog_group *grp = make("g"), *renamed = NULL, *owned = NULL, *decoded = NULL, *over = NULL, *again = NULL;
 	struct buf stored = { 0 };
 	struct why why = { "" };
 
@@ -414,12 +414,23 @@ static void test_identity(void)
 	NEED(decoded);
 	CHECK_INT(decoded->id, 3);
 	CHECK_INT(decoded->rows, 4);
+	CHECK_INT(decoded->overlay, 0);
 	CHECK_TEXT(slice_str(decoded->name), "h");
 	CHECK_INT(decoded->mode, 0700);
 	CHECK_INT(decoded->uid, 11);
 	CHECK_INT(decoded->gid, 21);
 	CHECK_INT(decoded->created_ns, 1000);
 	CHECK_INT(decoded->changed_ns, 3000);
+	CHECK_INT(catalog_group_on_tables(decoded, 5, UINT32_MAX, &over), 0);
+	buf_reset(&stored);
+	CHECK_INT(catalog_group_encode(over, &stored), 0);
+	CHECK_INT(catalog_group_decode(buf_slice(&stored), &again, &why), 0);
+	NEED(again);
+	CHECK_INT(again->rows, 5);
+	CHECK_INT(again->overlay, UINT32_MAX);
+	CHECK_INT(again->changed_ns, 3000);
+	catalog_group_unref(over);
+	catalog_group_unref(again);
 	catalog_group_unref(grp);
 	catalog_group_unref(renamed);
 	catalog_group_unref(owned);
