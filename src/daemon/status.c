@@ -20,6 +20,7 @@
 /* Everything that the texts show, gathered once a rendering. */
 struct gathered {
 	struct store_figures store;
+	struct store_readers readers;
 	struct ingest_figures ingest;
 	struct mount_figures mount;
 	struct serve_view view;
@@ -45,6 +46,7 @@ static void gather(struct status *status, struct gathered *got)
 {
 	*got = (struct gathered){ 0 };
 	store_figures(status->store, &got->store);
+	store_readers(status->store, &got->readers);
 	ingest_figures(status->ingest, &got->ingest);
 	if (status->mount)
 		mount_figures(status->mount, &got->mount);
@@ -100,6 +102,16 @@ static void print_health(const struct store_figures *figures, struct buf *out)
 		buf_append_str(out, "failed: no\n");
 }
 
+/* Who reads the map in another process, and for how long one of them has kept pages from being reused. */
+static void print_readers(const struct store_readers *readers, struct buf *out)
+{
+	buf_printf(out, "reader_snapshots: %u\n", readers->snapshots);
+	if (!readers->oldest_pid)
+		return;
+	buf_printf(out, "oldest_reader_pid: %ld\noldest_reader_commits_behind: %" PRIu64 "\noldest_reader_seconds: %.0f\n",
+		   readers->oldest_pid, readers->oldest_behind, (double)readers->oldest_held_ns / (double)CLOCK_SECOND);
+}
+
 static void render_status(void *arg, struct buf *out)
 {
 	struct status *status = arg;
@@ -119,6 +131,7 @@ static void render_status(void *arg, struct buf *out)
 		   got.store.map_free_bytes, got.store.map_bytes);
 	buf_printf(out, "disk_free_bytes: %" PRIu64 "\ndisk_bytes: %" PRIu64 "\nlog_segments: %" PRIu64 "\n",
 		   got.store.disk_free_bytes, got.store.disk_bytes, got.store.log_segments);
+	print_readers(&got.readers, out);
 	buf_printf(out, "commits: %" PRIu64 "\nrequests: %" PRIu64 "\nrequests_failed: %" PRIu64 "\nrequests_waiting: %" PRIu64 "\n",
 		   got.ingest.commits, got.ingest.requests, got.ingest.failed_requests, got.ingest.waiting);
 	buf_printf(out, "rejected: %" PRIu64 "\nnodes: %" PRIu64 "\nhandles: %" PRIu64 "\n", got.rejected, got.mount.nodes,
@@ -251,6 +264,8 @@ static void render_metrics(void *arg, struct buf *out)
 	buf_printf(out, "featurefs_info{version=\"%s\"} 1\n", FEATUREFS_VERSION);
 	metric_seconds(out, "uptime_seconds", "gauge", "Since the daemon's start", uptime(status));
 	print_store_metrics(&got.store, out);
+	metric(out, "reader_snapshots", "gauge", "Snapshots that other processes hold", got.readers.snapshots);
+	metric(out, "oldest_reader_commits_behind", "gauge", "Commits since the oldest of those began", got.readers.oldest_behind);
 	print_ingest_metrics(&got.ingest, out);
 	print_mount_metrics(&got.mount, out);
 	print_reject_metrics(log, out);
@@ -299,6 +314,26 @@ void status_direct(struct status *status, struct buf *out)
 	release(&got);
 }
 
+/* What tells one store from another, and how far it is: for programs that read the map themselves. */
+static void render_store(void *arg, struct buf *out)
+{
+	struct status *status = arg;
+	uint64_t device = 0, inode = 0, seq = 0;
+	struct store_snap *snap = NULL;
+	int rc = store_file(status->store, &device, &inode);
+
+	if (rc == 0)
+		rc = store_snap_begin(status->store, &snap);
+	if (rc == 0)
+		rc = store_snap_seq(snap, &seq);
+	store_snap_end(snap);
+	if (rc < 0)
+		buf_printf(out, "failed: %s\n", strerror(-rc));
+	else
+		buf_printf(out, "path: %s\ndevice: %" PRIu64 "\ninode: %" PRIu64 "\nseq: %" PRIu64 "\n", store_path(status->store),
+			   device, inode, seq);
+}
+
 void status_init(struct status *status)
 {
 	const struct mount_control controls[] = {
@@ -306,6 +341,7 @@ void status_init(struct status *status)
 		{ "errors", render_errors, status },
 		{ "metrics", render_metrics, status },
 		{ "status", render_status, status },
+		{ "store", render_store, status },
 		{ NULL, NULL, NULL },
 	};
 

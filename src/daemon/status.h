@@ -16,7 +16,7 @@ struct status {
 	struct ingest *ingest;
 	struct mount *mount;		/* NULL until it is mounted */
 	int64_t started_ns;		/* of clock_monotonic() */
-	struct mount_control controls[5];
+	struct mount_control controls[6];
 };
 
 /* Fills `controls`; the other fields may follow later, before the first request. */

@@ -60,7 +60,7 @@ enum {
 	SLOT_BYTES = 4096 + 2 * ENV_PAGE_MAX,
 	STEP = 4 << 20,			/* bytes of the file written back at a time */
 	GROWTH_MIN = 64 << 20,		/* bytes that the map may at least grow by before a checkpoint is due */
-	READERS_CHECK_S = 5,
+	READERS_CHECK_S = 1,
 	/* LMDB's meta page: its header, then magic, version, address, size, two tables, last page, transaction. */
 	META_MAGIC_AT = 16, META_VERSION_AT = 20, META_PAGE_BYTES_AT = 40, META_TXNID_AT = 144, META_LEN = 152,
 	META_VERSION = 1,
@@ -500,15 +500,14 @@ static void answer(struct store *store, uint64_t asked, int rc)
 }
 
 /* A reader in another process that was killed would hold its snapshot's pages for ever. */
-static void clear_dead_readers(struct store *store)
+static void look_at_readers(struct store *store)
 {
 	int64_t now = clock_monotonic();
-	int dead;
 
 	if (now - store->readers_checked_ns < READERS_CHECK_S * CLOCK_SECOND)
 		return;
 	store->readers_checked_ns = now;
-	mdb_reader_check(store->env, &dead);
+	reader_check(store);
 }
 
 /* Much log, or much map: while the pin holds, every page that is changed is a new one at the end of the file, and that
@@ -543,7 +542,7 @@ static void *run(void *arg)
 			due = after_ms(store->options.checkpoint_ms);
 			answer(store, asked, rc);
 		}
-		clear_dead_readers(store);
+		look_at_readers(store);
 	}
 	return NULL;
 }

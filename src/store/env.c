@@ -98,6 +98,8 @@ struct store *env_new(const char *path)
 	pthread_cond_init(&store->work, &attr);
 	pthread_cond_init(&store->done, NULL);
 	pthread_cond_init(&store->news, &attr);
+	pthread_cond_init(&store->resized, &attr);
+	pthread_mutex_init(&store->readers_lock, NULL);
 	pthread_condattr_destroy(&attr);
 	return store;
 }
@@ -127,6 +129,8 @@ void env_free(struct store *store)
 	pthread_cond_destroy(&store->work);
 	pthread_cond_destroy(&store->done);
 	pthread_cond_destroy(&store->news);
+	pthread_cond_destroy(&store->resized);
+	pthread_mutex_destroy(&store->readers_lock);
 	free(store->path);
 	free(store);
 }

@@ -90,6 +90,9 @@ struct store {
 	pthread_mutex_t snap_lock;
 	struct store_snap *free_snaps;	/* guarded by snap_lock, as the next two */
 	unsigned n_free_snaps, n_snaps;
+	pthread_cond_t resized;		/* of a reader, with snap_lock, as the next two */
+	_Atomic unsigned active;	/* snapshots that see something */
+	_Atomic bool resizing;		/* none may begin just now */
 
 	struct changelog log;
 	struct store_batch batch;
@@ -106,6 +109,11 @@ struct store {
 	bool checkpoint_is_old;		/* the pinned snapshot is not that one */
 	int64_t readers_checked_ns;
 	bool was_failing;
+
+	pthread_mutex_t readers_lock;
+	struct store_readers readers;	/* guarded by readers_lock: as last seen */
+	int64_t readers_since_ns;	/* the same: when the oldest one's snapshot was first seen; by the monotonic clock */
+	uint64_t readers_txnid;		/* the same: that snapshot */
 
 	/* Of the newest checkpoint: its number, its seq, the log written by then. */
 	_Atomic uint64_t checkpoint_number, checkpoint_seq, checkpoint_bytes;
@@ -193,6 +201,8 @@ int state_read(struct store *store, struct state_seen *out, struct why *why);
 /* `boot` "" says that the map must be put back at the next start. */
 int state_write(struct store *store, enum state state, const char *boot);
 int state_read_boot(char out[ENV_BOOT_MAX], struct why *why);
+/* Reads it once more, by its name, for a reader that has it open. */
+int state_look(const struct store *store, struct state_seen *out, struct why *why);
 bool state_is_whole(const struct store *store, const struct state_seen *seen);
 
 /* create.c */
@@ -216,6 +226,12 @@ int space_ensure(struct store_batch *batch);
 void space_committed(struct store *store);
 /* Pages of the map, used or free; what it can have. `out_map_pages` may be NULL. */
 uint64_t space_used_pages(struct store *store, uint64_t *out_map_pages);
+
+/* reader.c */
+/* Takes back what dead processes held in LMDB's table of readers, and looks who holds the oldest snapshot. */
+void reader_check(struct store *store);
+/* May a reader read? -EAGAIN, -EROFS. */
+int reader_check_state(const struct store *store, const struct state_seen *seen, struct why *why);
 
 /* follow.c */
 int follow_open(struct store *store);

@@ -378,8 +378,8 @@ int store_open_reader(const char *path, struct store **out, struct why *why)
 		rc = create_directory(store, false, why);
 	if (rc == 0)
 		rc = state_read(store, &seen, why);
-	if (rc == 0 && !state_is_whole(store, &seen))
-		rc = why_fail(why, EAGAIN, "its map awaits recovery: start the daemon on it once");
+	if (rc == 0)
+		rc = reader_check_state(store, &seen, why);
 	if (rc == 0)
 		rc = env_open(store, 0, why);
 	if (rc < 0) {

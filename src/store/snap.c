@@ -9,29 +9,94 @@
 #include "store/env.h"
 #include "store/key.h"
 
-enum { FREE_MAX = 256 };	/* snapshots kept for later: more than threads that read at a time */
+enum {
+	FREE_MAX = 256,		/* snapshots kept for later: more than threads that read at a time */
+	RESIZE_WAIT_S = 2,	/* for other snapshots to end, before the map can be mapped anew */
+};
 
+/* Without a free slot those of dead processes are taken back, which else happens every few seconds. */
 static int renew(struct store *store, struct store_snap *snap)
 {
-	if (snap->txn)
-		return mdb_txn_renew(snap->txn);
-	return mdb_txn_begin(store->env, NULL, MDB_RDONLY, &snap->txn);
+	int rc, dead = 0;
+
+	for (;;) {
+		rc = snap->txn ? mdb_txn_renew(snap->txn) : mdb_txn_begin(store->env, NULL, MDB_RDONLY, &snap->txn);
+		if (rc != MDB_READERS_FULL || dead || mdb_reader_check(store->env, &dead) || !dead)
+			return rc;
+	}
 }
 
-/* The writer's process has made the map larger than this reader mapped it. It can be mapped anew while nobody looks at
- * it. */
-static int adopt_size(struct store *store, struct store_snap *snap)
+/* Snapshots of a reader are counted, for the map can be mapped anew only while there is none. `resizing` is read behind
+ * the count and written before it is looked at, so that one of both sides sees the other. The writer's map never moves. */
+static void enter(struct store *store)
 {
-	int rc = MDB_MAP_RESIZED;
+	while (store->is_reader) {
+		atomic_fetch_add(&store->active, 1);
+		if (!atomic_load(&store->resizing))
+			break;
+		pthread_mutex_lock(&store->snap_lock);
+		atomic_fetch_sub(&store->active, 1);
+		pthread_cond_broadcast(&store->resized);
+		while (atomic_load(&store->resizing))
+			pthread_cond_wait(&store->resized, &store->snap_lock);
+		pthread_mutex_unlock(&store->snap_lock);
+	}
+}
 
+static void leave(struct store *store)
+{
+	if (!store->is_reader || atomic_fetch_sub(&store->active, 1) != 1 || !atomic_load(&store->resizing))
+		return;
 	pthread_mutex_lock(&store->snap_lock);
-	if (store->is_reader && store->n_snaps == 1) {
-		rc = mdb_env_set_mapsize(store->env, 0);
-		if (!rc)
-			rc = renew(store, snap);
+	pthread_cond_broadcast(&store->resized);
+	pthread_mutex_unlock(&store->snap_lock);
+}
+
+/* The writer's process has made the map larger than this reader mapped it. It is mapped anew as soon as nobody looks at
+ * it; who wants to begin meanwhile waits, so that this takes no longer than the snapshots that are held. */
+static int adopt_size(struct store *store)
+{
+	struct timespec due;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &due);
+	due.tv_sec += RESIZE_WAIT_S;
+	pthread_mutex_lock(&store->snap_lock);
+	if (!atomic_load(&store->resizing)) {
+		atomic_store(&store->resizing, true);
+		while (atomic_load(&store->active) && rc != ETIMEDOUT)
+			rc = pthread_cond_timedwait(&store->resized, &store->snap_lock, &due);
+		rc = atomic_load(&store->active) ? MDB_MAP_RESIZED : mdb_env_set_mapsize(store->env, 0);
+		atomic_store(&store->resizing, false);
+		pthread_cond_broadcast(&store->resized);
 	}
 	pthread_mutex_unlock(&store->snap_lock);
 	return rc;
+}
+
+int store_snap_renew(struct store_snap *snap)
+{
+	struct store *store = snap->store;
+	int rc;
+
+	for (;;) {
+		enter(store);
+		rc = renew(store, snap);
+		if (!rc)
+			return 0;
+		leave(store);
+		if (rc != MDB_MAP_RESIZED || !store->is_reader)
+			return env_errno(rc);
+		rc = adopt_size(store);
+		if (rc)
+			return env_errno(rc);
+	}
+}
+
+void store_snap_park(struct store_snap *snap)
+{
+	mdb_txn_reset(snap->txn);
+	leave(snap->store);
 }
 
 static void put_away(struct store *store, struct store_snap *snap, bool keep)
@@ -79,12 +144,10 @@ int store_snap_begin(struct store *store, struct store_snap **out)
 		}
 		snap->store = store;
 	}
-	rc = renew(store, snap);
-	if (rc == MDB_MAP_RESIZED)
-		rc = adopt_size(store, snap);
-	if (rc) {
+	rc = store_snap_renew(snap);
+	if (rc < 0) {
 		put_away(store, snap, false);
-		return env_errno(rc);
+		return rc;
 	}
 	*out = snap;
 	return 0;
@@ -94,8 +157,14 @@ void store_snap_end(struct store_snap *snap)
 {
 	if (!snap)
 		return;
-	mdb_txn_reset(snap->txn);
+	store_snap_park(snap);
 	put_away(snap->store, snap, true);
+}
+
+void store_snap_free(struct store_snap *snap)
+{
+	if (snap)
+		put_away(snap->store, snap, false);
 }
 
 uint64_t store_snap_version(const struct store_snap *snap)

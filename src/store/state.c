@@ -48,10 +48,12 @@ int state_write(struct store *store, enum state state, const char *boot)
 	return slots_write(&store->state_file, slice_of(bytes, sizeof bytes));
 }
 
-int state_read(struct store *store, struct state_seen *out, struct why *why)
+/* Leaves the file open in `out_file`. */
+static int read_state(int dir_fd, bool is_writer, struct slots *out_file, struct state_seen *out, uint64_t *out_id,
+		      struct why *why)
 {
 	struct buf bytes = { 0 };
-	int rc = slots_open(store->dir_fd, "state", SLOTS_SMALL, !store->is_reader, &store->state_file, &bytes);
+	int rc = slots_open(dir_fd, "state", SLOTS_SMALL, is_writer, out_file, &bytes);
 
 	if (rc == -EBADMSG || (rc == 0 && bytes.len < 4))
 		rc = why_fail(why, EBADMSG, "its file state is damaged");
@@ -69,11 +71,26 @@ int state_read(struct store *store, struct state_seen *out, struct why *why)
 		goto out;
 	}
 	out->state = le_get32(bytes.data + 4) == STATE_CLEAN ? STATE_CLEAN : STATE_OPEN;
-	store->id = le_get64(bytes.data + 8);
+	*out_id = le_get64(bytes.data + 8);
 	memcpy(out->boot, bytes.data + 16, ENV_BOOT_MAX);
 	out->boot[ENV_BOOT_MAX - 1] = 0;
 out:
 	buf_release(&bytes);
+	return rc;
+}
+
+int state_read(struct store *store, struct state_seen *out, struct why *why)
+{
+	return read_state(store->dir_fd, !store->is_reader, &store->state_file, out, &store->id, why);
+}
+
+int state_look(const struct store *store, struct state_seen *out, struct why *why)
+{
+	struct slots file = { .fd = -1 };
+	uint64_t id;
+	int rc = read_state(store->dir_fd, false, &file, out, &id, why);
+
+	slots_close(&file);
 	return rc;
 }
 

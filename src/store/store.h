@@ -71,6 +71,23 @@ int store_close(struct store *store);
  * store_figures work on it. */
 int store_open_reader(const char *path, struct store **out, struct why *why);
 
+/* For a reader that stays: is what it has open still the store at that path, with a map that is whole? Costs a few
+ * system calls. -ESTALE: another store stands there now; -EAGAIN: the map awaits recovery; -ENOENT, -EACCES and so on.
+ * Then close it, and open it again when that succeeds. */
+int store_check_reader(struct store *store, struct why *why);
+/* The file that is the map: two stores are the same if both numbers are. LMDB may be open only once in a process. */
+int store_file(const struct store *store, uint64_t *out_device, uint64_t *out_inode);
+int store_file_at(const char *path, uint64_t *out_device, uint64_t *out_inode);
+
+/* Who else reads the map. */
+struct store_readers {
+	unsigned snapshots;		/* held by other processes */
+	long oldest_pid;		/* of the oldest of them; 0: there is none */
+	uint64_t oldest_behind;		/* commits since that snapshot */
+	int64_t oldest_held_ns;		/* for how long it has been held, to a second */
+};
+void store_readers(struct store *store, struct store_readers *out);
+
 struct store_figures {
 	uint64_t map_used_bytes;		/* without the free pages inside of the file */
 	uint64_t map_free_bytes;		/* those */
@@ -91,9 +108,14 @@ const char *store_path(const struct store *store);
 
 /* A snapshot: all that was committed when it began and nothing later. Reuses a reader slot and memory of an earlier
  * one. Hold it briefly: pages that it can see are not reused. -ENOMEM, -EMFILE (too many at once: 1,000), -EIO; in a
- * reader -EAGAIN: the map has outgrown what is mapped, and other snapshots keep it from being mapped anew. */
+ * reader -EAGAIN: the map has outgrown what is mapped, and other snapshots that are held for seconds keep it from being
+ * mapped anew. */
 int store_snap_begin(struct store *store, struct store_snap **out);
 void store_snap_end(struct store_snap *snap);		/* NULL is fine */
+/* For who begins many: a parked one sees nothing and holds no page, but keeps its place. Errors as of begin. */
+void store_snap_park(struct store_snap *snap);
+int store_snap_renew(struct store_snap *snap);
+void store_snap_free(struct store_snap *snap);		/* one that is parked, or whose renewal failed; NULL is fine */
 /* Counts up with every commit; equal numbers see the same. */
 uint64_t store_snap_version(const struct store_snap *snap);
 /* The newest commit that it sees: who seeds itself from it follows the log from the one behind. -EBADMSG. */
