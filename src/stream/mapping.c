@@ -18,7 +18,7 @@
 #include "base/text.h"
 #include "store/store.h"
 
-static const struct format *const formats[] = { &format_json };
+static const struct format *const formats[] = { &format_json, &format_csv };
 
 /* ---- compiling ---- */
 
@@ -178,7 +178,78 @@ static int add_target(struct stream_mapping *map, const char *name, const char *
 	return rc;
 }
 
-/* Every feature that is not retired, under its own name. */
+static int set_delimiter(struct csv_rules *csv, const char *text, struct why *why)
+{
+	static const struct {
+		const char *word;
+		char c;
+	} words[] = { { "tab", '\t' }, { "semicolon", ';' }, { "space", ' ' } };	/* what INI can't hold as it is */
+
+	csv->delimiter = text ? *text : ',';
+	for (size_t i = 0; text && i < sizeof words / sizeof *words; i++)
+		if (!strcmp(text, words[i].word)) {
+			csv->delimiter = words[i].c;
+			return 0;
+		}
+	if (text && (text[0] == '"' || (unsigned char)text[0] >= 0x80 || text[1]))
+		return why_fail(why, EINVAL, "delimiter: it is one character of ASCII, or tab, semicolon, space");
+	return 0;
+}
+
+static bool has_column(const struct csv_rules *csv, struct slice name)
+{
+	for (unsigned i = 0; i < csv->n_columns; i++)
+		if (slice_equal(name, slice_str(csv->columns[i])))
+			return true;
+	return false;
+}
+
+static int set_columns(struct csv_rules *csv, const char *text, struct why *why)
+{
+	unsigned n = 1;
+	int rc = 0;
+
+	if (!text)
+		return 0;
+	for (const char *p = text; *p; p++)
+		n += *p == ',';
+	csv->columns = calloc(n, sizeof *csv->columns);
+	if (!csv->columns)
+		return -ENOMEM;
+	for (const char *at = text; rc == 0 && csv->n_columns < n; csv->n_columns++) {
+		const char *end = strchrnul(at, ',');
+		struct slice name = trim(slice_of(at, (size_t)(end - at)));
+
+		if (!name.len)
+			rc = why_fail(why, EINVAL, "columns: name %u is empty", csv->n_columns + 1);
+		else if (has_column(csv, name))
+			rc = why_fail(why, EINVAL, "columns: \"%.*s\" stands twice", (int)(name.len < 128 ? name.len : 128), (const char *)name.data);
+		if (rc == 0)
+			rc = copy_text(name, &csv->columns[csv->n_columns]);
+		at = end + (*end == ',');
+		if (rc < 0)
+			break;
+	}
+	return rc;
+}
+
+/* What only CSV knows. */
+static int set_csv(struct stream_mapping *map, const struct catalog_section *section, struct why *why)
+{
+	static const char *const keys[] = { "columns", "delimiter", "null" };
+	const char *null = find_key(section, "null");
+	int rc;
+
+	for (size_t i = 0; map->format != &format_csv && i < sizeof keys / sizeof *keys; i++)
+		if (find_key(section, keys[i]))
+			return why_fail(why, EINVAL, "%s: only format csv knows it", keys[i]);
+	rc = copy_text(slice_str(null ? null : ""), &map->csv.null);
+	if (rc == 0)
+		rc = set_delimiter(&map->csv, find_key(section, "delimiter"), why);
+	return rc < 0 ? rc : set_columns(&map->csv, find_key(section, "columns"), why);
+}
+
+/* Every feature that is not retired, under its own name; of a line with named columns, those that it has. */
 static int add_all_targets(struct stream_mapping *map)
 {
 	const struct catalog_group *grp = map->grp;
@@ -188,7 +259,7 @@ static int add_all_targets(struct stream_mapping *map)
 		const struct catalog_feature *feature = &grp->features[i];
 		struct target *target = &map->targets[map->n_targets];
 
-		if (feature->retired)
+		if (feature->retired || (map->csv.columns && !has_column(&map->csv, slice_str(feature->name))))
 			continue;
 		map->n_targets++;
 		target->feature = feature;
@@ -273,6 +344,8 @@ int stream_mapping_new(const struct catalog_group *grp, const struct catalog_sec
 	map->schemas = schemas;
 	rc = set_format(map, find_key(section, "format"), why);
 	if (rc == 0)
+		rc = set_csv(map, section, why);
+	if (rc == 0)
 		rc = set_entity(map, find_key(section, "entity"), why);
 	if (rc == 0)
 		rc = set_event_time(map, find_key(section, "event_time"), find_key(section, "event_time_unit"), why);
@@ -305,6 +378,10 @@ void stream_mapping_free(struct stream_mapping *map)
 	}
 	for (unsigned i = 0; i < map->n_targets; i++)
 		free(map->targets[i].place.text);
+	for (unsigned i = 0; i < map->csv.n_columns; i++)
+		free(map->csv.columns[i]);
+	free(map->csv.columns);
+	free(map->csv.null);
 	free(map->event_time.text);
 	free(map->entity);
 	free(map->filters);

@@ -263,6 +263,10 @@ static void test_bad_mappings(void)
 		{ "entity = a, b\n", "2 parts" }, { "entity = a,\n", "2 parts" }, { "event_time = header:\n", "header: without a name" },
 		{ "event_time = $.*\n", "event_time: " }, { "filter.$.a[ = 1\n", "filter.$.a[: " }, { "feature.clicks = ..\n", "feature.clicks: " },
 		{ "event_time_unit = minutes\n", "event_time_unit: it is s, ms, us, ns" }, { "entity = $[1048577]\n", "element's number" },
+		{ "format = csv\n", "is no column: it is one of those" }, { "format = csv\ncolumns = user, a, a\n", "\"a\" stands twice" },
+		{ "format = csv\ncolumns = user,, a\n", "name 2 is empty" }, { "format = csv\ncolumns = user, clicks\nfeature.ctr = $3\n", "\"columns\" lists 2" },
+		{ "format = csv\nentity = $0\nfeature.ctr = $2\n", "no column" }, { "columns = user\n", "only format csv knows it" },
+		{ "format = csv\nentity = key.$\nfeature.ctr = $2\n", "a text as a whole" }, { "format = csv\ndelimiter = ab\n", "delimiter: " },
 		{ "entity = a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a\n", "more than 32 steps" },
 	};
 	struct world w;
@@ -339,6 +343,39 @@ static void test_times(void)
 	check_time("s", "null", -EINVAL);
 }
 
+static void test_csv(void)
+{
+	struct world w;
+
+	open_world(&w, "format = csv\ncolumns = user, ts, clicks, name, tags, other, blob\nevent_time = ts\n");
+	CHECK_INT(decode(&w, "u1,1764000000,3,\"a \"\"b\"\", c\",\"[\"\"x\"\"]\",?,raw\r\n"), 0);
+	CHECK_TEXT(shown(&w), "u1 clicks=3 name=\"a \\\"b\\\", c\" tags=[\"x\"] blob=\"cmF3\"");
+	CHECK_INT(w.row.event_ns, 1764000000 * CLOCK_SECOND);
+	CHECK_INT(decode(&w, "u/2,2026-11-23T04:00:00Z,,\"\",[],,\n"), 0);
+	CHECK_TEXT(shown(&w), "u%2F2 clicks=null name=\"\" tags=[] blob=null");
+	CHECK_INT(decode(&w, "\"two\nlines\",1,1,x,[],,"), 0);
+	CHECK_TEXT(shown(&w), "two%0Alines clicks=1 name=\"x\" tags=[] blob=null");
+	REFUSED(&w, "u1,1,1,a,[],o", EINVAL, "6 fields where 7 belong");
+	REFUSED(&w, "u1,1,1,a,[],o,b,", EINVAL, "8 fields where 7 belong");
+	REFUSED(&w, "", EINVAL, "1 fields where 7 belong");
+	REFUSED(&w, "\"u1,1,1,a,[],o,b", EINVAL, "a quote is not closed, in field 1");
+	REFUSED(&w, "\"u1\"x,1,1,a,[],o,b", EINVAL, "field 1 goes on behind its closing quote");
+	REFUSED(&w, "u1,1,1,a,[],o,b\nu2,1,1,a,[],o,b\n", EINVAL, "more than one line");
+	REFUSED(&w, "u1,1,1.5,a,[],o,b", EINVAL, "clicks (clicks): \"1.5\" is not a decimal integer");
+	REFUSED(&w, "u1,1,1,\377,[],o,b", EILSEQ, "UTF-8");
+	REFUSED(&w, ",1,1,x,[],o,b", EINVAL, "entity (user): it is null");
+	REFUSED(&w, "\"\",1,1,x,[],o,b", EINVAL, "entity (user): it is empty");
+	REFUSED(&w, "u,,1,x,[],o,b", EINVAL, "event_time (ts): it is null");
+	close_world(&w);
+
+	open_world(&w, "format = csv\ndelimiter = tab\nnull = \\N\nentity = $2\nfilter.$1 = click\nfeature.clicks = $3\nfeature.name = $4\n");
+	CHECK_INT(decode(&w, "click\tu1\t\\N\t\tmore"), 0);
+	CHECK_TEXT(shown(&w), "u1 clicks=null name=\"\"");
+	CHECK_INT(decode(&w, "view\tu1\tx\t"), 1);
+	REFUSED(&w, "click\tu1\t3", EINVAL, "3 fields where 4 belong");
+	close_world(&w);
+}
+
 /* Deep, long and broken on purpose. */
 static void test_json_hostile(void)
 {
@@ -407,6 +444,7 @@ int main(void)
 	test_composite();
 	test_bad_mappings();
 	test_times();
+	test_csv();
 	test_json_hostile();
 	test_many_features();
 	return test_end("stream_format");
