@@ -59,6 +59,7 @@ FUZZ := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH := $(wildcard tests/bench/*.c)
 PRELOAD := $(wildcard tests/torture/*_preload.c)
 TORTURE := $(filter-out $(PRELOAD),$(wildcard tests/torture/*.c))
+KAFKA := $(wildcard tests/kafka/*.c)
 MAN := $(wildcard etc/man/*.[1-8])
 
 obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
@@ -67,6 +68,7 @@ UNIT_PROGRAMS := $(call program,$(UNIT))
 FUZZ_PROGRAMS := $(call program,$(FUZZ))
 BENCH_PROGRAMS := $(call program,$(BENCH))
 TORTURE_PROGRAMS := $(call program,$(TORTURE)) $(patsubst %.c,$(OUT)/%.so,$(PRELOAD))
+KAFKA_PROGRAMS := $(call program,$(KAFKA))
 ROOMS := $(OUT)/librooms.a
 CTL_PARTS := $(OUT)/libctl.a
 
@@ -116,6 +118,10 @@ $(UNIT_PROGRAMS) $(BENCH_PROGRAMS) $(call program,$(TORTURE)): $(OUT)/%: $(OUT)/
 	$(call say,LINK,$@)
 	$(link) $(ALL_LIBS)
 
+$(KAFKA_PROGRAMS): $(OUT)/%: $(OUT)/obj/%.o $(ROOMS)
+	$(call say,LINK,$@)
+	$(link) $(CTL_LIBS) -lrdkafka
+
 # The parts of featurectl that a test can call.
 $(filter $(OUT)/tests/unit/test_ctl_%,$(UNIT_PROGRAMS)): $(call obj,$(filter-out tools/featurectl.c,$(CTL)))
 
@@ -145,7 +151,7 @@ setup:	## installs what building and testing need (Debian, as root)
 check:	## everything: set-up, lint, unit tests, cases, crash and power-loss rounds, sanitizers
 	@MAKE='$(MAKE)' tests/check
 
-test-programs: $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(TORTURE_PROGRAMS)
+test-programs: $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(TORTURE_PROGRAMS) $(KAFKA_PROGRAMS)
 
 check-unit: $(UNIT_PROGRAMS)	## unit tests
 	@tests/run --bin $(OUT) $(UNIT_PROGRAMS)

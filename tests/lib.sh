@@ -37,6 +37,7 @@ umask 022
 
 daemon_pid=
 daemon_args=()
+broker_args=()
 case_checks=0
 
 # Where the case itself stands, seen from inside of this library's functions.
@@ -295,6 +296,45 @@ define() {
 	cat > "$MNT/$1/.schema"
 }
 
+# start_broker [name=value...]: a real Kafka broker of this case's own, which ends with the case; $BROKERS says where it is. Such a case is `# slow`.
+start_broker() {
+	local port
+
+	need java kcat
+	[[ -e ${KAFKA_JARS:-${BUILD:-build}/third/kafka}/jars.sha256 ]] || skip "the broker's jars are not there: make setup"
+	for port in $(shuf -i 20000-30000 -n 20); do
+		! (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null && ! (: < "/dev/tcp/127.0.0.1/$((port + 1))") 2> /dev/null && break
+	done
+	broker_args=("$DIR/broker" "$port" "$@")
+	BROKERS=$("$TESTS/kafka/broker" start "${broker_args[@]}") || fail "the broker does not start"
+}
+
+# stop_broker, crash_broker: and restart_broker, on the same port, with what was in it.
+stop_broker() {
+	"$TESTS/kafka/broker" stop "$DIR/broker"
+}
+
+crash_broker() {
+	"$TESTS/kafka/broker" stop "$DIR/broker" -9
+}
+
+restart_broker() {
+	"$TESTS/kafka/broker" start "${broker_args[@]}" > /dev/null || fail "the broker does not start again"
+}
+
+# topic create NAME [PARTITIONS [CONFIG=VALUE...]], topic delete NAME
+topic() {
+	"$BIN/tests/kafka/topic" "$BROKERS" "$@"
+}
+
+# produce TOPIC [KCAT ARGUMENTS...] < LINES: each line a message.
+produce() {
+	local name=$1
+
+	shift
+	kcat -P -b "$BROKERS" -t "$name" "$@"
+}
+
 case_end() {
 	local rc=$?
 
@@ -309,6 +349,9 @@ case_end() {
 			echo "FAIL: the daemon ended with $is_clean" >&2
 			rc=1
 		fi
+	fi
+	if [[ -e $DIR/broker/pid ]]; then
+		"$TESTS/kafka/broker" stop "$DIR/broker" -9
 	fi
 	if [[ $rc == 0 && $case_checks == 0 ]]; then
 		echo 'FAIL: the case has not checked anything' >&2
