@@ -30,7 +30,7 @@ export BUILD CC
 # ---- flags: ours are added, so the user's CFLAGS, CPPFLAGS and LDFLAGS survive ----
 
 VERSION := 0.1.0
-PKGS := fuse3 lmdb inih libxxhash
+PKGS := fuse3 lmdb inih libxxhash libcurl
 WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
 	$(if $(DEV)$(SAN),-Werror)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
@@ -47,7 +47,8 @@ OUR_CFLAGS := -std=gnu11 -pthread $(WARN) $(SANFLAGS)
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP
 OUR_LDFLAGS := -pthread $(SANFLAGS) -Wl,--as-needed
 CTL_LIBS = $(shell pkg-config --libs lmdb inih libxxhash) $(YYJSON_LIBS) -lm
-ALL_LIBS = $(shell pkg-config --libs fuse3) $(CTL_LIBS)
+STREAM_LIBS = $(shell pkg-config --libs libcurl)
+ALL_LIBS = $(shell pkg-config --libs fuse3) $(STREAM_LIBS) $(CTL_LIBS)
 export OUR_CPPFLAGS OUR_CFLAGS
 
 # ---- sources: one folder deep ----
@@ -116,7 +117,10 @@ $(OUT)/featurectl: $(call obj,tools/featurectl.c) $(CTL_PARTS) $(ROOMS)
 
 $(UNIT_PROGRAMS) $(BENCH_PROGRAMS) $(call program,$(TORTURE)): $(OUT)/%: $(OUT)/obj/%.o $(CTL_PARTS) $(ROOMS)
 	$(call say,LINK,$@)
-	$(link) $(ALL_LIBS)
+	$(link) $(ALL_LIBS) $(TEST_LIBS)
+
+# Somebody else's writer of Avro.
+$(OUT)/tests/unit/test_stream_avro: TEST_LIBS := -lavro
 
 $(KAFKA_PROGRAMS): $(OUT)/%: $(OUT)/obj/%.o $(ROOMS)
 	$(call say,LINK,$@)
@@ -128,7 +132,7 @@ $(filter $(OUT)/tests/unit/test_ctl_%,$(UNIT_PROGRAMS)): $(call obj,$(filter-out
 # Under gcc a fuzz target replays its kept corpus; under clang with SAN=fuzzer it is libFuzzer's.
 $(FUZZ_PROGRAMS): $(OUT)/%: $(OUT)/obj/%.o $(if $(findstring fuzzer,$(SAN)),,$(OUT)/obj/tests/fuzz/replay.o) $(ROOMS)
 	$(call say,LINK,$@)
-	$(link) $(CTL_LIBS)
+	$(link) $(STREAM_LIBS) $(CTL_LIBS)
 
 $(OUT)/%_preload.so: %_preload.c | need-libs
 	$(call say,LINK,$@)

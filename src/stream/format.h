@@ -51,7 +51,7 @@ struct stream_row {
 	const struct stream_value *values;
 };
 
-/* `schemas` may be NULL: then a mapping of format avro is refused. -EINVAL with the key at fault, -ENOMEM. */
+/* `schemas` may be NULL: then messages of format avro can't be decoded (-EAGAIN, with what to do). -EINVAL with the key at fault, -ENOMEM. */
 int stream_mapping_new(const struct catalog_group *grp, const struct catalog_section *section, struct stream_schemas *schemas,
 		       struct stream_mapping **out, struct why *why);
 void stream_mapping_free(struct stream_mapping *map);		/* NULL is fine */
