@@ -272,8 +272,11 @@ static int ask(struct stream_schemas *schemas, uint32_t id, struct buf *out, str
 int stream_schemas_get(struct stream_schemas *schemas, uint32_t id, struct buf *out, struct why *why)
 {
 	struct buf text = { 0 };
+	struct why own = { "" };
 	int rc;
 
+	if (!why)
+		why = &own;
 	if (!schemas)
 		return why_fail(why, EAGAIN, "format avro needs its schemas: name a folder of them, or a registry, in the configuration");
 	rc = look_up(schemas, id, out, why);
