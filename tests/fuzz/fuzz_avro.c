@@ -12,15 +12,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { A_SCHEMA = 255 };
 
 static const char *const schemas_text[] = {
-	"{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"user\",\"type\":\"string\"},{\"name\":\"ts\",\"type\":{\"type\":\"long\",\"logicalType\":"
-	"\"timestamp-micros\"}},{\"name\":\"clicks\",\"type\":[\"null\",\"long\"]},{\"name\":\"ctr\",\"type\":\"float\"},{\"name\":\"name\",\"type\":\"string\"},"
+	"{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"user\",\"type\":\"string\"},"
+	"{\"name\":\"ts\",\"type\":{\"type\":\"long\",\"logicalType\":"
+	"\"timestamp-micros\"}},{\"name\":\"clicks\",\"type\":[\"null\",\"long\"]},{\"name\":\"ctr\",\"type\":\"float\"},"
+	"{\"name\":\"name\",\"type\":\"string\"},"
 	"{\"name\":\"tags\",\"type\":{\"type\":\"array\",\"items\":\"string\"}},{\"name\":\"vec\",\"type\":{\"type\":\"array\",\"items\":\"double\"}},"
 	"{\"name\":\"raw\",\"type\":{\"type\":\"map\",\"values\":[\"null\",\"double\",\"R\"]}},{\"name\":\"blob\",\"type\":\"bytes\"},"
 	"{\"name\":\"at\",\"type\":{\"type\":\"int\",\"logicalType\":\"date\"}},{\"name\":\"on\",\"type\":\"boolean\"}]}",
-	"{\"type\":\"record\",\"name\":\"N\",\"fields\":[{\"name\":\"user\",\"type\":\"int\"},{\"name\":\"ts\",\"type\":\"double\"},{\"name\":\"raw\",\"type\":"
-	"[\"null\",\"N\",{\"type\":\"array\",\"items\":\"N\"}]},{\"name\":\"ctr\",\"type\":{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"scale\":3}}]}",
-	"{\"type\":\"record\",\"name\":\"E\",\"fields\":[{\"name\":\"user\",\"type\":{\"type\":\"enum\",\"name\":\"K\",\"symbols\":[\"a\",\"b\"]}},{\"name\":\"ts\","
-	"\"type\":\"string\"},{\"name\":\"tags\",\"type\":{\"type\":\"array\",\"items\":\"null\"}},{\"name\":\"blob\",\"type\":{\"type\":\"fixed\",\"name\":\"F\","
+	"{\"type\":\"record\",\"name\":\"N\",\"fields\":[{\"name\":\"user\",\"type\":\"int\"},{\"name\":\"ts\",\"type\":\"double\"},"
+	"{\"name\":\"raw\",\"type\":"
+	"[\"null\",\"N\",{\"type\":\"array\",\"items\":\"N\"}]},"
+	"{\"name\":\"ctr\",\"type\":{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"scale\":3}}]}",
+	"{\"type\":\"record\",\"name\":\"E\",\"fields\":[{\"name\":\"user\",\"type\":{\"type\":\"enum\",\"name\":\"K\",\"symbols\":[\"a\",\"b\"]}},"
+	"{\"name\":\"ts\","
+	"\"type\":\"string\"},{\"name\":\"tags\",\"type\":{\"type\":\"array\",\"items\":\"null\"}},"
+	"{\"name\":\"blob\",\"type\":{\"type\":\"fixed\",\"name\":\"F\","
 	"\"size\":4}},{\"name\":\"raw\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"Z\",\"fields\":[]}}}]}",
 };
 

@@ -334,7 +334,8 @@ static void test_hostile(void)
 	struct buf deep = { 0 };
 	struct world w;
 
-	write_schema(20, "{\"type\":\"record\",\"name\":\"N\",\"fields\":[{\"name\":\"user\",\"type\":\"string\"},{\"name\":\"next\",\"type\":[\"null\",\"N\"]}]}");
+	write_schema(20, "{\"type\":\"record\",\"name\":\"N\",\"fields\":[{\"name\":\"user\",\"type\":\"string\"},"
+			 "{\"name\":\"next\",\"type\":[\"null\",\"N\"]}]}");
 	schema_of_x(21, "{\"type\":\"array\",\"items\":\"null\"}");
 	schema_of_x(22, "{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"E\",\"fields\":[]}}");
 	write_schema(23, "{\"type\":\"record\",\"name\":\"S\",\"fields\":[{\"name\":\"self\",\"type\":\"S\"},{\"name\":\"user\",\"type\":\"string\"}]}");
