@@ -77,7 +77,7 @@ void buf_append_char(struct buf *buf, char c)
 	buf_append(buf, &c, 1);
 }
 
-static void append_le(struct buf *buf, uint64_t value, unsigned bytes)
+static inline __attribute__((always_inline)) void append_le(struct buf *buf, uint64_t value, unsigned bytes)
 {
 	value = htole64(value);		/* the low bytes come first */
 	buf_append(buf, &value, bytes);

@@ -138,15 +138,35 @@ static bool take_offset(struct cursor *c, int64_t *out_seconds)
 	return true;
 }
 
+/* Two digits; *bad gets bits where they are none. */
+static int two_digits(const char *p, unsigned *bad)
+{
+	unsigned tens = (unsigned char)p[0] - '0', ones = (unsigned char)p[1] - '0';
+
+	*bad |= (tens > 9) | (ones > 9);
+	return (int)(tens * 10 + ones);
+}
+
 static int parse_date(struct cursor c, int64_t *out_ns)
 {
+	enum { HEAD = sizeof("2026-11-23T04:00:00") - 1 };
 	int year, month, day, hour, minute, second;
 	int64_t ns = 0, offset, seconds;
+	const char *p = c.at;
+	unsigned bad = 0;
 
-	if (!take_digits(&c, 4, &year) || !take_char(&c, "-") || !take_digits(&c, 2, &month) || !take_char(&c, "-") ||
-	    !take_digits(&c, 2, &day) || !take_char(&c, "Tt ") || !take_digits(&c, 2, &hour) || !take_char(&c, ":") ||
-	    !take_digits(&c, 2, &minute) || !take_char(&c, ":") || !take_digits(&c, 2, &second))
+	if (c.end - c.at < HEAD)
 		return -EINVAL;
+	year = two_digits(p, &bad) * 100 + two_digits(p + 2, &bad);
+	month = two_digits(p + 5, &bad);
+	day = two_digits(p + 8, &bad);
+	hour = two_digits(p + 11, &bad);
+	minute = two_digits(p + 14, &bad);
+	second = two_digits(p + 17, &bad);
+	bad |= p[4] != '-' || p[7] != '-' || (p[10] != 'T' && p[10] != 't' && p[10] != ' ') || p[13] != ':' || p[16] != ':';
+	if (bad)
+		return -EINVAL;
+	c.at += HEAD;
 	if (take_char(&c, ".") && !take_fraction(&c, &ns))
 		return -EINVAL;
 	if (!take_offset(&c, &offset) || c.at != c.end)
