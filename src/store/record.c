@@ -451,6 +451,55 @@ int record_builder_finish(struct record_builder *b, struct buf *out)
 	return pen_close(&pen, out, b->flags);
 }
 
+/* A copy of the eight bytes that most values have needs no call. */
+static void copy_value(uint8_t *to, const struct slice *value)
+{
+	if (value->len == 8)
+		memcpy(to, value->data, 8);
+	else if (value->len)
+		memcpy(to, value->data, value->len);
+}
+
+int record_pack(uint8_t flags, const struct record_stamp *stamp, const struct record_cell *cells, size_t n, struct buf *out)
+{
+	size_t heap = 0, stamps = n > 0 || (flags & RECORD_TOMB), tables = HEADER + STAMP * stamps + CELL * n;
+	uint32_t end = 0;
+	uint8_t *p, *to;
+
+	if (n > RECORD_CELLS_MAX)
+		return -EFBIG;
+	for (size_t i = 0; i < n; i++) {
+		heap += cells[i].value.len;
+		if (heap > RECORD_MAX - tables)
+			return -EFBIG;
+		if (i && cells[i].slot <= cells[i - 1].slot)
+			return -EINVAL;
+	}
+	p = (uint8_t *)buf_reserve(out, tables + heap);
+	if (!p)
+		return -ENOMEM;
+	p[0] = VERSION;
+	p[1] = flags & FLAGS_ALL;
+	le_put16(p + 2, (uint16_t)n);
+	le_put16(p + 4, (uint16_t)stamps);
+	le_put16(p + 6, 0);
+	if (stamps)
+		write_stamp(p + HEADER, stamp);
+	to = p + tables;
+	p += HEADER + STAMP * stamps;
+	for (size_t i = 0; i < n; i++, p += CELL) {
+		if (cells[i].state == RECORD_PRESENT) {
+			copy_value(to + end, &cells[i].value);
+			end += (uint32_t)cells[i].value.len;
+		}
+		le_put16(p, cells[i].slot);
+		le_put16(p + 2, 0);
+		le_put32(p + 4, end | (uint32_t)cells[i].state << 24 | (uint32_t)cells[i].type << 26);
+	}
+	out->len += tables + end;
+	return 0;
+}
+
 /* ---- applying a delta ---- */
 
 /* Both records side by side in order of slots. The row gives the cells that the delta neither names nor buries. */

@@ -106,6 +106,10 @@ void record_builder_cell(struct record_builder *b, uint16_t slot, uint8_t state,
 /* 0; -ENOMEM; -EFBIG past RECORD_MAX. */
 int record_builder_finish(struct record_builder *b, struct buf *out);
 
+/* The short way for the usual case: cells of one change, in strictly ascending order of slots, whose `stamp` is not looked at. 0; -ENOMEM;
+ * -EFBIG past RECORD_MAX; -EINVAL for another order. */
+int record_pack(uint8_t flags, const struct record_stamp *stamp, const struct record_cell *cells, size_t n, struct buf *out);
+
 /* Appends the row that `delta` makes of `row` (which may be the row that is not there). Appends nothing if no cell, no
  * flag and no tombstone is left: the row is to be removed. 0, -ENOMEM, -EFBIG. */
 int record_apply(const struct record *row, const struct record *delta, struct buf *out);
