@@ -105,6 +105,9 @@ const struct catalog_feature *catalog_feature_at(const struct catalog_group *grp
 
 /* ---- definitions ---- */
 
+/* What separates columns of text: comma, semicolon, tab or pipe, or one character that is neither letter, digit nor quote. -EINVAL. */
+int catalog_delimiter_parse(struct slice text, char *out, struct why *why);
+
 /* Reads a definition, the INI text of a .schema. `name` stands in errors. Ids, owner ids, mode and slots are not in it (zero; slots
  * in order of definition). -EINVAL with file, line and reason. The result is counted once for the caller. */
 int catalog_group_parse(const char *name, struct slice text, struct catalog_group **out, struct why *why);

@@ -384,6 +384,27 @@ static const char stream_keys_text[] = "topic, format, entity, event_time, event
 static const char batch_keys_text[] =
 	"entity, event_time, mode, confirm, max_rejects, delimiter, null, retention, feature.<name>";
 
+/* INI takes ';' for a comment and trims a tab, so those that are usual have names. */
+int catalog_delimiter_parse(struct slice text, char *out, struct why *why)
+{
+	static const struct {
+		const char *name;
+		char c;
+	} names[] = { { "comma", ',' }, { "semicolon", ';' }, { "tab", '\t' }, { "pipe", '|' } };
+	const char *p = text.data;
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (slice_equal(text, slice_str(names[i].name))) {
+			*out = names[i].c;
+			return 0;
+		}
+	if (text.len != 1 || ((unsigned char)*p <= ' ' && *p != '\t') || (unsigned char)*p >= 0x7f || strchr("\"\\.+-", *p) ||
+	    (*p >= '0' && *p <= '9') || ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z'))
+		return why_fail(why, EINVAL, "delimiter is comma, semicolon, tab or pipe, or one sign such as ^");
+	*out = *p;
+	return 0;
+}
+
 static bool is_among(const char *key, const char *const *list)
 {
 	for (; *list; list++)
@@ -433,6 +454,11 @@ static int check_section_key(const struct reader *reader, const char *key, const
 	/* An empty text can be what stands for null in a file of rows; anywhere else it is a slip. */
 	if (!*value && strcmp(key, "null"))
 		return why_fail(why, EINVAL, "%s is empty", key);
+	if (!is_stream && !strcmp(key, "delimiter")) {
+		char c;
+
+		return catalog_delimiter_parse(slice_str(value), &c, why);
+	}
 	if (is_stream && !strcmp(key, "format") && strcmp(value, "json") && strcmp(value, "avro") &&
 	    strcmp(value, "csv"))
 		return why_fail(why, EINVAL, "format is json, avro or csv");
