@@ -30,7 +30,7 @@ export BUILD CC
 # ---- flags: ours are added, so the user's CFLAGS, CPPFLAGS and LDFLAGS survive ----
 
 VERSION := 0.1.0
-PKGS := fuse3 lmdb inih libxxhash libcurl
+PKGS := fuse3 lmdb inih libxxhash zlib libzstd libcurl
 WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
 	$(if $(DEV)$(SAN),-Werror)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
@@ -42,11 +42,11 @@ YYJSON := $(THIRD)/yyjson/yyjson.c
 YYJSON_CFLAGS := -isystem $(THIRD)/yyjson
 endif
 OUR_CPPFLAGS := -Iinclude -Isrc -D_GNU_SOURCE= -DFUSE_USE_VERSION=312 -DFEATUREFS_VERSION='"$(VERSION)"' \
-	$(shell pkg-config --silence-errors --cflags $(PKGS)) $(YYJSON_CFLAGS)
+	$(shell pkg-config --silence-errors --cflags $(PKGS)) $(YYJSON_CFLAGS) $(if $(findstring fuzzer,$(SAN)),-DBATCH_WINDOW_FIRST=64)
 OUR_CFLAGS := -std=gnu11 -pthread $(WARN) $(SANFLAGS)
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP
 OUR_LDFLAGS := -pthread $(SANFLAGS) -Wl,--as-needed
-CTL_LIBS = $(shell pkg-config --libs lmdb inih libxxhash) $(YYJSON_LIBS) -lm
+CTL_LIBS = $(shell pkg-config --libs lmdb inih libxxhash zlib libzstd) $(YYJSON_LIBS) -lm
 STREAM_LIBS = $(shell pkg-config --libs libcurl)
 ALL_LIBS = $(shell pkg-config --libs fuse3) $(STREAM_LIBS) $(CTL_LIBS)
 export OUR_CPPFLAGS OUR_CFLAGS

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How many rows a second come out of each kind of file, typed and packed, and what sorting them costs. The yardstick is a bare program: it
+ * knows this one shape, reads the whole file, takes no quotes, checks nothing, and leaves its values in a struct.
+ *
+ *	bench_parse FOLDER [--rows N] [--rounds N]
+ *
+ * FOLDER is for files of some hundred megabytes, and holds parquet.parquet if Parquet is to be measured.
+ */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "batch/sort.h"
+#include "batch/source.h"
+#include "rows.h"
+
+static long n_rows = 1000000, n_rounds = 5;
+
+/* ---- the bare program ---- */
+
+struct bare {
+	struct slice entity, s[2];
+	double f[4];
+	int64_t i[3];
+	bool b;
+	int64_t event_ns;
+};
+
+/* Decimal digits and a point; good to the last bit but one, and fast. */
+static double bare_double(const char **at)
+{
+	static const double powers[] = { 1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
+					 1e18, 1e19, 1e20, 1e21, 1e22 };
+	const char *p = *at, *point = NULL;
+	uint64_t digits = 0;
+	bool is_negative = *p == '-';
+	double value;
+	int power = 0;
+
+	for (p += is_negative; (*p >= '0' && *p <= '9') || *p == '.'; p++) {
+		if (*p == '.')
+			point = p + 1;
+		else
+			digits = digits * 10 + (uint64_t)(*p - '0');
+	}
+	if (point)
+		power = (int)(p - point);
+	value = (double)digits / powers[power < 22 ? power : 22];
+	if (*p == 'e') {
+		long exponent = strtol(p + 1, (char **)(uintptr_t)&p, 10);
+
+		for (; exponent < 0; exponent++)
+			value /= 10;
+	}
+	*at = p + 1;
+	return is_negative ? -value : value;
+}
+
+static int64_t bare_int(const char **at)
+{
+	const char *p = *at;
+	int64_t value = 0;
+	bool is_negative = *p == '-';
+
+	for (p += is_negative; *p >= '0' && *p <= '9'; p++)
+		value = value * 10 + (*p - '0');
+	*at = p + 1;
+	return is_negative ? -value : value;
+}
+
+static struct slice bare_text(const char **at)
+{
+	const char *p = *at, *start = p;
+
+	while (*p != ',')
+		p++;
+	*at = p + 1;
+	return slice_of(start, (size_t)(p - start));
+}
+
+static int two(const char *p)
+{
+	return (p[0] - '0') * 10 + p[1] - '0';
+}
+
+static void bare_row(const char **at, struct bare *out)
+{
+	const char *p;
+
+	out->entity = bare_text(at);
+	for (int k = 0; k < 4; k++)
+		out->f[k] = bare_double(at);
+	for (int k = 0; k < 3; k++)
+		out->i[k] = bare_int(at);
+	out->s[0] = bare_text(at);
+	out->s[1] = bare_text(at);
+	out->b = bare_text(at).len == 4;
+	p = *at;
+	/* The date of all rows is one day, so only the time of day is read. */
+	out->event_ns = (INT64_C(1795392000) + two(p + 11) * 3600 + two(p + 14) * 60 + two(p + 17)) * CLOCK_SECOND;
+	*at = p + 21;
+}
+
+static double run_bare(int dir)
+{
+	int fd = openat(dir, "rows.csv", O_RDONLY);
+	int64_t start = clock_monotonic(), sum = 0;
+	struct stat st;
+	const char *p, *end;
+	char *data;
+	double reals = 0;
+	long rows = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		bench_die("rows.csv: %s", strerror(errno));
+	data = malloc((size_t)st.st_size + 1);
+	if (!data)
+		bench_die("out of memory");
+	for (off_t got = 0; got < st.st_size;) {
+		ssize_t n = read(fd, data + got, (size_t)(st.st_size - got));
+
+		if (n <= 0)
+			bench_die("rows.csv: %s", strerror(errno));
+		got += n;
+	}
+	data[st.st_size] = '\0';
+	end = data + st.st_size;
+	for (p = strchr(data, '\n') + 1; p < end; rows++) {
+		struct bare row;
+
+		bare_row(&p, &row);
+		sum += row.event_ns + row.i[0] + row.i[1] + row.i[2] + (int64_t)row.s[0].len + row.b;
+		reals += row.f[0] + row.f[1] + row.f[2] + row.f[3];
+	}
+	if (rows != n_rows || sum == 0 || reals == 0)
+		bench_die("the bare program read %ld rows", rows);
+	free(data);
+	close(fd);
+	return (double)rows / (double)(clock_monotonic() - start) * 1e9;
+}
+
+/* ---- ours ---- */
+
+static void refuse(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why)
+{
+	(void)arg;
+	(void)entity;
+	(void)rc;
+	bench_die("line %llu: %s", (unsigned long long)line, why->text);
+}
+
+static double run_source(int dir, const char *name, const struct batch_mapping *mapping, struct batch_sort *sort)
+{
+	struct batch_source_options options = { .mapping = mapping, .reject = refuse };
+	int64_t start = clock_monotonic();
+	struct batch_source *source;
+	struct slice entity, record;
+	struct why why;
+	uint64_t line;
+	long rows = 0;
+	int rc = batch_source_open(dir, name, &options, &source, &why);
+
+	if (rc < 0)
+		bench_die("%s: %s", name, why.text);
+	while ((rc = batch_source_next(source, &entity, &record, &line, &why)) == 0) {
+		rows++;
+		if (sort && batch_sort_add(sort, entity, record) < 0)
+			bench_die("%s: can't be sorted", name);
+	}
+	if (rc != -ENOENT || rows != n_rows)
+		bench_die("%s: %ld rows: %s", name, rows, rc == -ENOENT ? "too few" : why.text);
+	batch_source_close(source);
+	return (double)rows / (double)(clock_monotonic() - start) * 1e9;
+}
+
+/* The rows sorted, from the first that is added to the last that is given out. Returns the seconds from the last that is added. */
+static double run_sort(int dir, const char *name, const struct batch_mapping *mapping, size_t memory, double *out_all)
+{
+	int64_t start = clock_monotonic(), parsed;
+	struct slice entity, record;
+	struct batch_sort *sort;
+	long rows = 0;
+	int rc;
+
+	if (batch_sort_new(dir, memory, &sort) < 0)
+		bench_die("out of memory");
+	run_source(dir, name, mapping, sort);
+	parsed = clock_monotonic();
+	rc = batch_sort_finish(sort);
+	while (rc == 0 && (rc = batch_sort_next(sort, &entity, &record)) == 0)
+		rows += ((const char *)record.data)[0] == 1;
+	if (rc != -ENOENT || rows != n_rows)
+		bench_die("%ld rows were sorted: %s", rows, strerror(-rc));
+	batch_sort_free(sort);
+	*out_all = (double)(clock_monotonic() - start) / 1e9;
+	return (double)(clock_monotonic() - parsed) / 1e9;
+}
+
+/* ---- */
+
+static void make_files(const char *folder, int dir)
+{
+	static const char *const names[] = { "rows.csv", "rows.jsonl" };
+	char command[4096];
+
+	for (int k = 0; k < 2; k++) {
+		int fd = openat(dir, names[k], O_CREAT | O_TRUNC | O_WRONLY, 0600);
+		FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+
+		if (!file)
+			bench_die("%s: %s", names[k], strerror(errno));
+		rows_write(file, (uint32_t)n_rows, k);
+		fclose(file);
+	}
+	snprintf(command, sizeof command, "cd '%s' && (head -n 1 rows.csv; tail -n +2 rows.csv | sort) > sorted.csv && "
+		 "gzip -1 -k -f rows.csv", folder);
+	if (system(command))
+		bench_die("sort or gzip failed");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name, *file;
+		double target;
+	} sources[] = {
+		{ "CSV, rows a second", "rows.csv", 0.5 }, { "CSV in gzip, rows a second", "rows.csv.gz", 0.2 },
+		{ "JSON Lines, rows a second", "rows.jsonl", 0.2 }, { "Parquet, rows a second", "rows.parquet", 0.5 },
+	};
+	static struct bench_figure figures[5];
+	struct batch_mapping *mapping;
+	struct catalog_group *grp;
+	struct why why;
+	int dir;
+
+	if (argc < 2)
+		bench_die("usage: bench_parse FOLDER [--rows N] [--rounds N]");
+	for (int i = 2; i < argc; i += 2) {
+		if (!strcmp(argv[i], "--rows"))
+			n_rows = bench_number(argv[i], argv[i + 1], 1000);
+		else if (!strcmp(argv[i], "--rounds"))
+			n_rounds = bench_number(argv[i], argv[i + 1], 1);
+		else
+			bench_die("no such option: %s", argv[i]);
+	}
+	dir = open(argv[1], O_RDONLY | O_DIRECTORY);
+	if (dir < 0)
+		bench_die("%s: %s", argv[1], strerror(errno));
+	if (catalog_group_parse("rows", slice_str(rows_schema), &grp, &why) < 0 ||
+	    batch_mapping_new(grp, NULL, &mapping, &why) < 0)
+		bench_die("%s", why.text);
+	make_files(argv[1], dir);
+	for (long round = 0; round < n_rounds; round++) {
+		double bare = run_bare(dir);
+
+		for (unsigned k = 0; k < sizeof sources / sizeof *sources; k++) {
+			if (faccessat(dir, sources[k].file, R_OK, 0) < 0)
+				continue;
+			figures[k].name = sources[k].name;
+			figures[k].target = sources[k].target;
+			figures[k].at_least = true;
+			figures[k].cores = "unpinned";
+			figures[k].unit = "1000/s";
+			bench_round(&figures[k], run_source(dir, sources[k].file, mapping, NULL) / 1000, bare / 1000);
+		}
+	}
+	for (unsigned k = 0; k < sizeof sources / sizeof *sources; k++)
+		if (figures[k].rounds)
+			bench_print(&figures[k]);
+	for (long round = 0; round < n_rounds; round++) {
+		double all, sorted_all, spilled_all;
+		double random = run_sort(dir, "rows.csv", mapping, 512 << 20, &all);
+		double sorted = run_sort(dir, "sorted.csv", mapping, 512 << 20, &sorted_all);
+		double spilled = run_sort(dir, "rows.csv", mapping, 64 << 20, &spilled_all);
+
+		printf("# behind the last row: %.3f s to sort %ld rows and give them out, in %.3f s with parsing; sorted already %.3f in %.3f; "
+		       "in 64 MiB %.3f in %.3f\n", random, n_rows, all, sorted, sorted_all, spilled, spilled_all);
+	}
+	batch_mapping_free(mapping);
+	catalog_group_unref(grp);
+	close(dir);
+	return 0;
+}

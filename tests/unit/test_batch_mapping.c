@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* Which column is what: [batch], names, and what overrides both. */
+#include "base/text.h"
+#include "batch/mapping.h"
+#include "batch_help.h"
+
+static void check_definition(const char *batch, const char *want)
+{
+	struct catalog_group *grp;
+	struct why why = { "" };
+	char text[512];
+
+	snprintf(text, sizeof text, "[group]\nentity = user\n[feature n]\ntype = int64\n[batch]\n%s\n", batch);
+	if (!want) {
+		CHECK_INT(catalog_group_parse("schema", slice_str(text), &grp, &why), 0);
+		catalog_group_unref(grp);
+		return;
+	}
+	CHECK_INT(catalog_group_parse("schema", slice_str(text), &grp, &why), -EINVAL);
+	CHECK(strstr(why.text, want));
+}
+
+static void test_definitions(void)
+{
+	check_definition("delimiter = semicolon", NULL);
+	check_definition("delimiter = ^", NULL);
+	check_definition("null =", NULL);
+	check_definition("null = \\N", NULL);
+	check_definition("delimiter = x", "delimiter is comma");
+	check_definition("delimiter = \"", "delimiter is comma");
+	check_definition("delimiter = ,,", "delimiter is comma");
+	check_definition("feature.m = x", "no such feature");
+	check_definition("column = x", "[batch] has no key \"column\"");
+}
+
+static void test_roles(void)
+{
+	struct help help = { .grp = help_group("[group]\nentity = user\n[feature n]\ntype = int64\n[feature event_time]\ntype = timestamp\n"
+					       "[feature m]\ntype = int64\n[batch]\nentity = uid\nevent_time = at\nfeature.n = clicks\n"
+					       "feature.m = clicks\ndelimiter = pipe\nnull = -\n") };
+	struct batch_mapping_override override = { .entity = "who", .event_time = "event_time", .delimiter = "comma", .null = "" };
+
+	/* One column may feed two features; the name that a mapping left is a column like another. */
+	CHECK_INT(help_read_text(&help, "a.csv", "uid|at|clicks|n|user\nu1|10|5|6|x\nu2|-|-||x\n"), 0);
+	CHECK_TEXT(buf_slice(&help.text), "2 u1 1970-01-01T00:00:10Z n=5 m=5\n3 u2 - n=null m=null\n");
+	CHECK_TEXT(buf_slice(&help.ignored), "n, user");
+	CHECK_INT(help_read_text(&help, "a.csv", "uid|clicks\nu1|1\n"), -EINVAL);
+	CHECK(strstr(help.why.text, "the column of the event time"));
+	CHECK_INT(help_read_text(&help, "a.csv", "user|at|clicks\nu1|1|1\n"), -EINVAL);
+	CHECK(strstr(help.why.text, "expected is uid"));
+	/* A column may be the event time and a feature. */
+	CHECK_INT(help_read_with(&help, &override, "who,event_time\nu1,10\n"), 0);
+	CHECK_TEXT(buf_slice(&help.text), "2 u1 1970-01-01T00:00:10Z event_time=\"1970-01-01T00:00:10Z\"\n");
+	help_release(&help);
+	catalog_group_unref(help.grp);
+}
+
+static void test_parts(void)
+{
+	struct help help = { .grp = help_group("[group]\nentity = user, day\n[feature n]\ntype = int64\n[batch]\nentity = u, d\n") };
+	struct batch_mapping_override three = { .entity = "a,b,c" }, empty = { .entity = "a,,c" };
+
+	CHECK_INT(help_read_text(&help, "a.csv", "d,n,u\nmon,1,x\n"), 0);
+	CHECK_TEXT(buf_slice(&help.text), "2 x,mon - n=1\n");
+	CHECK_INT(help_read_text(&help, "a.jsonl", "{\"d\": \"mon\", \"n\": 1, \"u\": 7}\n{\"d\": \"mon\", \"n\": 1}\n"), 0);
+	CHECK_TEXT(buf_slice(&help.text), "1 7,mon - n=1\n!2 : the row names no entity: it lacks u; see [batch] in .schema\n");
+	CHECK_INT(help_read_text(&help, "a.csv", "u,n\nx,1\n"), -EINVAL);
+	CHECK_INT(help_read_with(&help, &three, "u,n\n"), -EINVAL);
+	CHECK(strstr(help.why.text, "entity names 3 columns; the group's key has 2 parts"));
+	CHECK_INT(help_read_with(&help, &empty, "u,n\n"), -EINVAL);
+	help_release(&help);
+	catalog_group_unref(help.grp);
+}
+
+/* The written form of names, against the rule that base/text keeps. */
+static void test_entities(void)
+{
+	struct catalog_group *grp = help_group("[group]\nentity = user\n[feature n]\ntype = int64\n");
+	struct batch_mapping *mapping;
+	struct buf entity = { 0 };
+	struct why why;
+	char raw[300];
+
+	NEED(batch_mapping_new(grp, NULL, &mapping, &why) == 0);
+	for (int c = 1; c < 256; c++) {
+		char bytes[] = { 'a', (char)c, 'b' };
+		struct slice part = slice_of(bytes, 3);
+		int rc = mapping_entity(mapping, &part, 1, false, &entity, &why);
+
+		CHECK_INT(rc, c < 0x80 ? 0 : -EILSEQ);
+		if (rc == 0)
+			CHECK_INT(text_check_entity(buf_slice(&entity), 1, &why), 0);
+		part = slice_of(bytes + 1, 1);
+		if (mapping_entity(mapping, &part, 1, false, &entity, &why) == 0)
+			CHECK_INT(text_check_entity(buf_slice(&entity), 1, &why), 0);
+	}
+	memset(raw, 'a', sizeof raw);
+	CHECK_INT(mapping_entity(mapping, &(struct slice){ raw, 255 }, 1, false, &entity, &why), 0);
+	CHECK_INT(mapping_entity(mapping, &(struct slice){ raw, 256 }, 1, false, &entity, &why), -ENAMETOOLONG);
+	memset(raw, '/', sizeof raw);
+	CHECK_INT(mapping_entity(mapping, &(struct slice){ raw, 85 }, 1, false, &entity, &why), 0);
+	CHECK_INT(mapping_entity(mapping, &(struct slice){ raw, 86 }, 1, false, &entity, &why), -ENAMETOOLONG);
+	buf_release(&entity);
+	batch_mapping_free(mapping);
+	catalog_group_unref(grp);
+}
+
+int main(void)
+{
+	test_definitions();
+	test_roles();
+	test_parts();
+	test_entities();
+	return test_end("batch_mapping");
+}
