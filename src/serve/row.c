@@ -48,7 +48,7 @@ void serve_row_times(const struct serve_view *view, const struct catalog_group *
 }
 
 /* Entity names are in their written form: no control bytes, so that a quote and a backslash are all that JSON wants escaped. */
-static void print_json_name(struct slice name, struct buf *out)
+void serve_print_name(struct slice name, struct buf *out)
 {
 	const char *text = name.data;
 
@@ -70,7 +70,7 @@ int serve_row_json(const struct serve_view *view, const struct catalog_group *gr
 	bool has_any = serve_row_has_values(view, grp, rec);
 
 	buf_append_str(out, "{\"entity\": ");
-	print_json_name(entity, out);
+	serve_print_name(entity, out);
 	if (has_any) {
 		serve_row_times(view, grp, rec, &event_ns, &ingest_ns);
 		clock_print_time(event_ns, true, time);

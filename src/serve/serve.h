@@ -73,4 +73,24 @@ int serve_stats(const struct serve_view *view, const struct catalog_group *grp, 
 /* The text of .stats: counters, and the age of the newest and oldest live value, for which it walks the group. May take long: 0.2 us a row. */
 int serve_stats_text(const struct serve_view *view, const struct catalog_group *grp, struct buf *out);
 
+/* ---- views of the catalog: rows of several groups, found by the parts of one key ---- */
+
+struct serve_joined {
+	const struct catalog_group *grp;
+	struct record rec;		/* without cells if the group has no such entity */
+};
+
+/* The rows for a key of a view, one for each of its sources, as an array of struct serve_joined in `out_rows` (replaced). The key is in written
+ * form, its parts joined by ','. -ENOENT: no group has it; -EINVAL: it is no key of the view; -ESTALE: see catalog_view_check. */
+int serve_join_rows(const struct serve_view *view, const struct catalog_group *grp, struct slice key, struct buf *out_rows,
+		    struct why *why);
+/* One JSON row with a final newline, its features named by the view's columns; the missing and the expired are left out. Appends. */
+int serve_join_json(const struct serve_view *view, const struct catalog_group *grp, struct slice key, const struct buf *rows,
+		    struct buf *out);
+/* The columns as little-endian float32, in the declared order; T[N] gives N of them; whatever is not present is NaN. -ENOTSUP: a column has no
+ * such form (texts, timestamps, json, T[]). Appends. */
+int serve_join_f32(const struct serve_view *view, const struct catalog_group *grp, const struct buf *rows, struct buf *out, struct why *why);
+/* An entity's name as a JSON string. */
+void serve_print_name(struct slice name, struct buf *out);
+
 #endif
