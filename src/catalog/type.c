@@ -8,6 +8,7 @@
 #include "catalog/type.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include "base/num.h"
 #include "base/text.h"
@@ -509,4 +510,54 @@ int type_check(const struct type *type, struct slice value, struct why *why)
 	if (rc == 0 && type->is_array && type->length && count != type->length)
 		rc = refuse_length(type, count, why);
 	return rc == 0 || rc == -ENOMEM ? rc : -EBADMSG;
+}
+
+/* ---- float32 ---- */
+
+static bool has_f32(const struct type *type)
+{
+	switch (type->base) {
+	case TYPE_BOOL:
+	case TYPE_INT32:
+	case TYPE_INT64:
+	case TYPE_FLOAT32:
+	case TYPE_FLOAT64:
+		return !type->is_array || type->length;
+	default:
+		return false;
+	}
+}
+
+static float load_as_f32(enum type_base base, const uint8_t *p)
+{
+	switch (base) {
+	case TYPE_BOOL:
+		return *p;
+	case TYPE_INT32:
+		return (float)(int32_t)scalar_load(p, 4);
+	case TYPE_INT64:
+		return (float)(int64_t)scalar_load(p, 8);
+	case TYPE_FLOAT64:
+		return (float)scalar_load_f64(p);
+	default:
+		return scalar_load_f32(p);
+	}
+}
+
+int type_f32_print(const struct type *type, const struct slice *value, struct buf *out)
+{
+	unsigned size = scalar_of(type->base)->size, n = type->is_array ? type->length : 1;
+
+	if (!has_f32(type))
+		return -ENOTSUP;
+	if (value && value->len != (size_t)size * n)
+		return -EBADMSG;
+	for (unsigned i = 0; i < n; i++) {
+		float number = value ? load_as_f32(type->base, (const uint8_t *)value->data + (size_t)i * size) : NAN;
+		uint32_t bits;
+
+		memcpy(&bits, &number, sizeof(bits));
+		buf_append_u32(out, bits);
+	}
+	return buf_error(out);
 }

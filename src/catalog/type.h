@@ -57,6 +57,9 @@ int type_text_viable(const struct type *type, struct slice prefix, struct why *w
 int type_text_print(const struct type *type, struct slice value, struct buf *out);
 int type_json_print(const struct type *type, struct slice value, struct buf *out);
 int type_bin_print(const struct type *type, struct slice value, struct buf *out);
+/* Little-endian float32, as a part of a model's vector: one number, or the N of T[N]; all NaN where `value` is NULL. -ENOTSUP for what is no
+ * number and for T[]. */
+int type_f32_print(const struct type *type, const struct slice *value, struct buf *out);
 
 /* Are these bytes a value of the type? The check that verify and decoders of foreign rows make. -EBADMSG. */
 int type_check(const struct type *type, struct slice value, struct why *why);

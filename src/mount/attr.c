@@ -152,7 +152,7 @@ static int render(const struct serve_view *view, const struct catalog_group *grp
 
 	if (target->kind == NODE_SCHEMA) {
 		out->event_ns = out->ingest_ns = grp->changed_ns;
-		return catalog_group_print(grp, buf);
+		return grp->view ? catalog_view_print(view->cat, grp, buf) : catalog_group_print(grp, buf);
 	}
 	rc = serve_row(view, grp, target_entity(target), &rec);
 	if (rc < 0)
@@ -198,8 +198,7 @@ int attr_fill_content(struct mount *mount, const struct target *target, uint64_t
 
 /* ---- the rest ---- */
 
-/* When a group last came, went or changed. */
-static int64_t root_time(struct mount *mount, const struct catalog *cat)
+static int64_t newest_of(struct mount *mount, const struct catalog *cat, struct catalog_group *const *list, unsigned n)
 {
 	int64_t ns;
 
@@ -208,10 +207,37 @@ static int64_t root_time(struct mount *mount, const struct catalog *cat)
 	pthread_mutex_unlock(&mount->lock);
 	if (cat->root->changed_ns > ns)
 		ns = cat->root->changed_ns;
-	for (unsigned i = 0; i < cat->n_groups; i++)
-		if (cat->groups[i]->changed_ns > ns)
-			ns = cat->groups[i]->changed_ns;
+	for (unsigned i = 0; i < n; i++)
+		if (list[i]->changed_ns > ns)
+			ns = list[i]->changed_ns;
 	return ns;
+}
+
+/* When a group, or a view, last came, went or changed. */
+static int64_t root_time(struct mount *mount, const struct catalog *cat)
+{
+	return newest_of(mount, cat, cat->groups, cat->n_groups);
+}
+
+static int64_t views_time(struct mount *mount, const struct catalog *cat)
+{
+	return newest_of(mount, cat, cat->views, cat->n_views);
+}
+
+/* A row of a view says its size, for programs that ask before they read; each open makes it anew. */
+static int fill_join(struct mount *mount, const struct serve_view *view, const struct catalog_group *grp, const struct target *target,
+		     struct stat *out)
+{
+	struct buf text = { 0 };
+	int rc = join_render_at(mount->lane, view, target, NULL, &text);
+
+	if (rc == 0) {
+		attr_own(&mount->options.owners, out, S_IFREG, grp->mode & 0444, grp->uid, grp->gid);
+		set_size(out, text.len);
+		set_times(out, view->now_ns, view->now_ns);
+	}
+	buf_release(&text);
+	return rc;
 }
 
 static int fill_in_group(struct mount *mount, const struct serve_view *view, const struct catalog_group *grp,
@@ -230,6 +256,7 @@ static int fill_in_group(struct mount *mount, const struct serve_view *view, con
 		serve_row_times(view, grp, &rec, &event_ns, &ingest_ns);
 		/* fallthrough */
 	case NODE_GROUP:
+	case NODE_VIEW:
 		attr_own(&mount->options.owners, out, S_IFDIR, grp->mode & 03777, grp->uid, grp->gid);
 		set_size(out, BLOCK);
 		set_times(out, event_ns, ingest_ns);
@@ -242,6 +269,17 @@ static int fill_in_group(struct mount *mount, const struct serve_view *view, con
 	case NODE_UPSERT:
 		mask = 0222;
 		break;
+	case NODE_FORM:
+		attr_own(&mount->options.owners, out, S_IFDIR, grp->mode & 0555, grp->uid, grp->gid);
+		set_times(out, grp->changed_ns, grp->changed_ns);
+		return 0;
+	case NODE_LOOKUP:
+		/* Names are written into it to be read back: whoever may read may write them. */
+		attr_own(&mount->options.owners, out, S_IFREG, (grp->mode & 0444) | (grp->mode & 0444) >> 1, grp->uid, grp->gid);
+		set_times(out, event_ns, ingest_ns);
+		return 0;
+	case NODE_JOIN:
+		return fill_join(mount, view, grp, target, out);
 	default:
 		event_ns = content->event_ns;
 		ingest_ns = content->ingest_ns;
@@ -266,6 +304,12 @@ int attr_fill(struct mount *mount, const struct serve_view *view, const struct t
 		attr_own(&mount->options.owners, out, S_IFDIR, root->mode & 03777, root->uid, root->gid);
 		set_size(out, BLOCK);
 		ns = root_time(mount, view->cat);
+		set_times(out, ns, ns);
+		return 0;
+	case NODE_VIEWS:
+		attr_own(&mount->options.owners, out, S_IFDIR, root->mode & 03777, root->uid, root->gid);
+		set_size(out, BLOCK);
+		ns = views_time(mount, view->cat);
 		set_times(out, ns, ns);
 		return 0;
 	case NODE_CONTROL_DIR:

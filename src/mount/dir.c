@@ -88,30 +88,39 @@ static int compare_ids(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
-int dir_list_root(const struct serve_view *view, struct dir_reply *reply, uint64_t off)
+/* Groups or views, in order of their ids, which are their offsets too. */
+static int list_groups(struct catalog_group *const *list, unsigned n_list, enum node_kind kind, struct dir_reply *reply, uint64_t off)
 {
-	const struct catalog *cat = view->cat;
-	struct catalog_group **groups;
+	struct catalog_group **groups = malloc((n_list + 1) * sizeof *groups);
 	unsigned n = 0;
-	uint64_t controls = attr_number(NODE_CONTROL_DIR, CATALOG_ROOT_ID, 0, slice_of(NULL, 0));
 
-	if (off < DIR_FIRST && !dir_add(reply, ".featurefs", S_IFDIR, controls, DIR_FIRST))
-		return 0;
-	groups = malloc((cat->n_groups + 1) * sizeof *groups);
 	if (!groups)
 		return -ENOMEM;
-	for (unsigned i = 0; i < cat->n_groups; i++)
-		if ((uint64_t)cat->groups[i]->id + DIR_FIRST > off)
-			groups[n++] = cat->groups[i];
+	for (unsigned i = 0; i < n_list; i++)
+		if ((uint64_t)list[i]->id + DIR_FIRST + 1 > off)
+			groups[n++] = list[i];
 	qsort(groups, n, sizeof *groups, compare_ids);
 	for (unsigned i = 0; i < n; i++) {
-		uint64_t number = attr_number(NODE_GROUP, groups[i]->id, groups[i]->id, slice_of(NULL, 0));
+		uint64_t number = attr_number(kind, groups[i]->id, groups[i]->id, slice_of(NULL, 0));
 
-		if (!dir_add(reply, groups[i]->name, S_IFDIR, number, (off_t)groups[i]->id + DIR_FIRST))
+		if (!dir_add(reply, groups[i]->name, S_IFDIR, number, (off_t)groups[i]->id + DIR_FIRST + 1))
 			break;
 	}
 	free(groups);
 	return 0;
+}
+
+int dir_list_root(const struct serve_view *view, struct dir_reply *reply, uint64_t off)
+{
+	const struct catalog *cat = view->cat;
+	uint64_t controls = attr_number(NODE_CONTROL_DIR, CATALOG_ROOT_ID, 0, slice_of(NULL, 0));
+	uint64_t views = attr_number(NODE_VIEWS, CATALOG_ROOT_ID, 0, slice_of(NULL, 0));
+
+	if (off < DIR_FIRST && !dir_add(reply, ".featurefs", S_IFDIR, controls, DIR_FIRST))
+		return 0;
+	if (off < DIR_FIRST + 1 && !dir_add(reply, ".views", S_IFDIR, views, DIR_FIRST + 1))
+		return 0;
+	return list_groups(cat->groups, cat->n_groups, NODE_GROUP, reply, off);
 }
 
 static int list_controls(const struct mount *mount, struct dir_reply *reply, uint64_t off)
@@ -244,11 +253,14 @@ static int list(struct mount *mount, const struct serve_view *view, const struct
 {
 	const struct catalog_group *grp = catalog_find_id(view->cat, target->group_id);
 	uint64_t self = attr_number(target->kind, target->group_id, target->number, target_entity(target));
-	uint64_t up = target->kind == NODE_ENTITY ? attr_number(NODE_GROUP, target->group_id, target->group_id, slice_of(NULL, 0))
-						  : FUSE_ROOT_ID;
+	uint64_t up = FUSE_ROOT_ID;
 
 	if (target->kind == NODE_ROOT)
 		self = FUSE_ROOT_ID;
+	else if (target->kind == NODE_ENTITY || target->kind == NODE_FORM)
+		up = attr_number(target->kind == NODE_FORM ? NODE_VIEW : NODE_GROUP, target->group_id, target->group_id, slice_of(NULL, 0));
+	else if (target->kind == NODE_VIEW)
+		up = attr_number(NODE_VIEWS, CATALOG_ROOT_ID, 0, slice_of(NULL, 0));
 	if (off < 1 && !dir_add(reply, ".", S_IFDIR, self, 1))
 		return 0;
 	if (off < 2 && !dir_add(reply, "..", S_IFDIR, up, 2))
@@ -260,6 +272,11 @@ static int list(struct mount *mount, const struct serve_view *view, const struct
 		return list_controls(mount, reply, off);
 	case NODE_TREE_DIR:
 		return list_tree(mount, target, reply, off);
+	case NODE_VIEWS:
+		return list_groups(view->cat->views, view->cat->n_views, NODE_VIEW, reply, off);
+	case NODE_VIEW:
+	case NODE_FORM:
+		return 0;		/* found by name, so that rm -r, cp -r and rsync of views meet nothing but views */
 	case NODE_GROUP:
 		return grp ? dir_list_group(view, grp, &dir->listing, reply, off) : 0;
 	case NODE_ENTITY:
@@ -321,7 +338,7 @@ static void end_mkdir(struct job *job, int rc)
 	struct mount *mount = job->mount;
 	struct fuse_entry_param entry;
 
-	if (rc == 0 && job->node == &mount->root)
+	if (rc == 0 && job->target.kind != NODE_GROUP)
 		dir_touch_root(mount);
 	if (rc == 0)
 		rc = look_up(mount, job->node, job->name, job->caller, &entry);
@@ -392,7 +409,7 @@ static int make_dir(struct call *call)
 	node_target(mount, node_of(mount, call->ino), &target);
 	if (target.kind == NODE_GROUP)
 		rc = dir_check_entity(mount, call->req, &target, call->name);
-	else if (target.kind != NODE_ROOT || name_is_reserved(call->name))
+	else if ((target.kind != NODE_ROOT && target.kind != NODE_VIEWS) || name_is_reserved(call->name))
 		rc = -EPERM;
 	if (rc == 0)
 		rc = name_job(call, end_mkdir, &job);
@@ -400,6 +417,9 @@ static int make_dir(struct call *call)
 		return rc;
 	if (target.kind == NODE_GROUP)
 		direct_make_entity(mount->lane, &job->origin, target.group_id, slice_str(job->name), job_done, job);
+	else if (target.kind == NODE_VIEWS)
+		direct_make_view(mount->lane, &job->origin, slice_str(job->name), fuse_req_ctx(call->req)->gid, call->mode & 03777,
+				 job_done, job);
 	else
 		direct_make_group(mount->lane, &job->origin, slice_str(job->name), fuse_req_ctx(call->req)->gid, call->mode & 03777,
 				  job_done, job);
@@ -431,12 +451,13 @@ static void end_rmdir(struct job *job, int rc)
 	struct mount *mount = job->mount;
 	struct node *node;
 
-	if (rc == 0 && job->node == &mount->root)
+	if (rc == 0 && job->target.kind != NODE_GROUP)
 		dir_touch_root(mount);
 	if (rc == 0) {
 		pthread_mutex_lock(&mount->lock);
-		if (job->node == &mount->root)
-			node = node_find_locked(mount, job->node, NODE_GROUP, job->from.group_id, NULL);
+		if (job->target.kind != NODE_GROUP)
+			node = node_find_locked(mount, job->node, job->target.kind == NODE_VIEWS ? NODE_VIEW : NODE_GROUP,
+						job->from.group_id, NULL);
 		else
 			node = node_find_locked(mount, job->node, NODE_ENTITY, 0, job->name);
 		if (node) {
@@ -451,11 +472,12 @@ static void end_rmdir(struct job *job, int rc)
 	fuse_reply_err(job->req, -rc);
 }
 
-int dir_find_group(struct mount *mount, const char *name, uint32_t *out_id)
+/* A group of that name, or a view. -ENOENT. */
+static int find_group(struct mount *mount, bool is_view, const char *name, uint32_t *out_id)
 {
 	uint64_t number;
 	struct catalog *cat = catalog_current_get(mount->lane->cur, &number);
-	const struct catalog_group *grp = catalog_find(cat, slice_str(name));
+	const struct catalog_group *grp = is_view ? catalog_find_view(cat, slice_str(name)) : catalog_find(cat, slice_str(name));
 
 	if (grp)
 		*out_id = grp->id;
@@ -475,8 +497,8 @@ static int remove_dir(struct call *call)
 	if (mount->options.read_only)
 		return -EROFS;
 	node_target(mount, node_of(mount, call->ino), &target);
-	if (target.kind == NODE_ROOT)
-		rc = name_is_reserved(call->name) ? -EPERM : dir_find_group(mount, call->name, &id);
+	if (target.kind == NODE_ROOT || target.kind == NODE_VIEWS)
+		rc = name_is_reserved(call->name) ? -EPERM : find_group(mount, target.kind == NODE_VIEWS, call->name, &id);
 	else if (target.kind != NODE_GROUP)
 		rc = -EPERM;
 	if (rc == 0)
@@ -484,7 +506,7 @@ static int remove_dir(struct call *call)
 	if (rc != 0)
 		return rc;
 	job->from.group_id = id;
-	if (target.kind == NODE_ROOT)
+	if (target.kind != NODE_GROUP)
 		direct_remove_group(mount->lane, &job->origin, id, job_done, job);
 	else
 		direct_remove_entity(mount->lane, &job->origin, target.group_id, slice_str(job->name), job_done, job);

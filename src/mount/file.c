@@ -198,6 +198,30 @@ static int open_rendered(struct mount *mount, struct node *node, const struct ta
 	return 0;
 }
 
+/* A row of a view: made once, at the open. */
+static int open_join(struct mount *mount, struct node *node, const struct target *target, fuse_req_t req, struct handle **out)
+{
+	struct buf *buf = attr_buffer();
+	struct content content = { 0 };
+	struct serve_view view;
+	struct shown *shown;
+	int rc = buf ? serve_begin(mount->lane->store, mount->lane->cur, &view) : -ENOMEM;
+
+	if (rc < 0)
+		return rc;
+	rc = join_render_at(mount->lane, &view, target, req, buf);
+	serve_end(&view);
+	if (rc < 0)
+		return rc;
+	content.text = buf_slice(buf);
+	shown = shown_new(mount, node, &content);
+	if (!shown)
+		return -ENOMEM;
+	node_hold(mount, node);
+	*out = &shown->handle;
+	return 0;
+}
+
 /* ---- OPEN ---- */
 
 static bool is_writing(int flags)
@@ -218,6 +242,9 @@ static void close_handle(struct mount *mount, struct handle *handle, fuse_req_t 
 	case HANDLE_TREE:
 		tree_close(mount, handle);
 		break;
+	case HANDLE_LOOKUP:
+		lookup_close(mount, handle);
+		break;
 	default:
 		scratch_close(mount, handle);
 		break;
@@ -230,6 +257,7 @@ static void set_file_info(struct fuse_file_info *fi, const struct handle *handle
 {
 	fi->fh = (uintptr_t)handle;
 	fi->direct_io = 1;
+	fi->nonseekable = handle->kind == HANDLE_LOOKUP;
 	fi->noflush = handle->kind != HANDLE_EDIT;
 }
 
@@ -246,6 +274,14 @@ static int open_handle(struct mount *mount, struct call *call, struct node *node
 		return scratch_open(mount, node, flags, out);
 	if (target->kind == NODE_TREE_FILE && (is_writing(flags) || mount->options.trees[target->number].open))
 		return tree_open(mount, node, target, is_writing(flags), out);
+	if (target->kind == NODE_LOOKUP)
+		return lookup_open(mount, node, out);
+	if (!is_writing(flags) && target->kind == NODE_JOIN) {
+		rc = open_join(mount, node, target, call->req, out);
+		if (rc == 0)
+			atomic_fetch_add(&mount->handles, 1);
+		return rc;
+	}
 	if (!is_writing(flags)) {
 		rc = has_content(target->kind) ? open_content(mount, node, target, fuse_req_ctx(call->req)->pid, out)
 					       : open_rendered(mount, node, target, out);
@@ -569,6 +605,8 @@ void file_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fu
 		edit_read(mount, (struct edit *)handle, req, size, off);
 	else if (handle->kind == HANDLE_TREE)
 		tree_read(handle, req, size, off);
+	else if (handle->kind == HANDLE_LOOKUP)
+		lookup_read(mount, handle, req, size);
 	else
 		scratch_read(mount, handle->node, req, size, off);
 }
@@ -591,7 +629,10 @@ void file_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, of
 		tree_write(mount, handle, req, slice_of(buf, size));
 		return;
 	}
-	rc = handle->kind == HANDLE_SCRATCH ? scratch_write(mount, handle->node, slice_of(buf, size), off, at_end) : -EBADF;
+	if (handle->kind == HANDLE_LOOKUP)
+		rc = lookup_write(handle, slice_of(buf, size));
+	else
+		rc = handle->kind == HANDLE_SCRATCH ? scratch_write(mount, handle->node, slice_of(buf, size), off, at_end) : -EBADF;
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
@@ -698,7 +739,7 @@ static int unlink_name(struct call *call)
 	if (meaning.kind == NODE_SCRATCH || meaning.is_scratch_too)
 		return unlink_scratch(mount, dir, call->name);
 	if (meaning.kind != NODE_VALUE && meaning.kind != NODE_BIN)
-		return meaning.kind == NODE_ENTITY || meaning.kind == NODE_GROUP ? -EISDIR : -EPERM;
+		return is_dir(meaning.kind) ? -EISDIR : -EPERM;
 	job = job_new(mount, call->req, end_unlink, slice_of(NULL, 0));
 	if (!job)
 		return -ENOMEM;
@@ -812,7 +853,7 @@ static void resize_file(struct call *call, struct node *node, const struct targe
 		edit_resize(mount, (struct edit *)handle, call->req, size);
 	else if (target->kind == NODE_VALUE || target->kind == NODE_BIN)
 		edit_truncate(mount, node, target, call->req, size);
-	else if (target->kind == NODE_STATS || target->kind == NODE_ERRORS || target->kind == NODE_CONTROL ||
+	else if (target->kind == NODE_STATS || target->kind == NODE_ERRORS || target->kind == NODE_CONTROL || target->kind == NODE_JOIN ||
 		 (target->kind == NODE_TREE_FILE && !mount->options.trees[target->number].write))
 		fuse_reply_err(call->req, EPERM);
 	else		/* what is written next replaces it anyway */
@@ -830,7 +871,7 @@ static void run_setattr(struct call *call)
 		fuse_reply_err(call->req, EROFS);
 	else if (target.kind == NODE_SCRATCH)
 		reply_attr(mount, node, call->req, scratch_setattr(mount, node, &call->attr, call->flags));
-	else if (target.kind == NODE_GROUP || target.kind == NODE_ROOT)
+	else if (target.kind == NODE_GROUP || target.kind == NODE_VIEW || target.kind == NODE_ROOT)
 		own_group(call, node, &target);
 	else if (call->flags & FUSE_SET_ATTR_SIZE)
 		resize_file(call, node, &target);

@@ -25,6 +25,10 @@ static int mean_in_root(const struct serve_view *view, const char *name, struct 
 		out->kind = NODE_CONTROL_DIR;
 		return 0;
 	}
+	if (!strcmp(name, ".views")) {
+		out->kind = NODE_VIEWS;
+		return 0;
+	}
 	grp = catalog_find(view->cat, slice_str(name));
 	if (!grp)
 		return -ENOENT;
@@ -40,6 +44,7 @@ static int mean_in_group(const struct mount *mount, const char *name, struct mea
 		enum node_kind kind;
 	} files[] = {
 		{ ".schema", NODE_SCHEMA }, { ".stats", NODE_STATS }, { ".errors", NODE_ERRORS }, { ".upsert", NODE_UPSERT },
+		{ ".lookup", NODE_LOOKUP },
 	};
 	int tree = name[0] == '.' ? tree_find(mount, true, name) : -1;
 
@@ -105,6 +110,15 @@ int look_mean(struct mount *mount, const struct serve_view *view, const struct t
 		return index < 0 ? -ENOENT : 0;
 	case NODE_TREE_DIR:
 		return tree_mean(mount, dir, name, out);
+	case NODE_VIEWS:
+		grp = catalog_find_view(view->cat, slice_str(name));
+		out->kind = NODE_VIEW;
+		out->number = grp ? grp->id : 0;
+		return grp ? 0 : -ENOENT;
+	case NODE_VIEW:
+	case NODE_FORM:
+		grp = catalog_find_id(view->cat, dir->group_id);
+		return grp && grp->view ? join_mean(grp, dir, name, out) : -ENOENT;
 	case NODE_GROUP:
 		return mean_in_group(mount, name, out);
 	case NODE_ENTITY:
@@ -122,9 +136,9 @@ static void target_of(const struct target *dir, const struct meaning *meaning, c
 	*out = *dir;
 	out->kind = meaning->kind;
 	out->number = meaning->number;
-	if (meaning->kind == NODE_GROUP)
+	if (meaning->kind == NODE_GROUP || meaning->kind == NODE_VIEW)
 		out->group_id = meaning->number;
-	if (meaning->kind == NODE_ENTITY) {
+	if (meaning->kind == NODE_ENTITY || meaning->kind == NODE_JOIN) {
 		out->entity_len = (uint16_t)strlen(name);
 		memcpy(out->entity, name, out->entity_len + 1);
 	}
@@ -135,7 +149,7 @@ static void target_of(const struct target *dir, const struct meaning *meaning, c
 /* Has a node for it a name, beside its number? */
 static bool has_name(const struct target *dir, const struct meaning *meaning)
 {
-	return meaning->kind == NODE_ENTITY || dir->kind == NODE_TREE_DIR;
+	return meaning->kind == NODE_ENTITY || meaning->kind == NODE_JOIN || dir->kind == NODE_TREE_DIR;
 }
 
 void look_entry(struct mount *mount, const struct node *node, const struct stat *st, double timeout, struct fuse_entry_param *out)
@@ -297,12 +311,30 @@ int look_up(struct mount *mount, struct node *dir, const char *name, pid_t calle
 	return rc;
 }
 
+static int check_view_rights(struct mount *mount, struct node *dir, fuse_req_t req)
+{
+	const struct catalog_group *grp;
+	struct target target;
+	uint64_t number;
+	struct catalog *cat = catalog_current_get(mount->lane->cur, &number);
+	int rc;
+
+	node_target(mount, dir, &target);
+	grp = catalog_find_id(cat, target.group_id);
+	rc = grp && grp->view ? join_check_rights(&mount->options.owners, cat, grp, req) : -ENOENT;
+	catalog_unref(cat);
+	return rc;
+}
+
 static void run_lookup(struct call *call)
 {
 	struct mount *mount = call->mount;
+	struct node *dir = node_of(mount, call->ino);
 	struct fuse_entry_param entry;
-	int rc = look_up(mount, node_of(mount, call->ino), call->name, fuse_req_ctx(call->req)->pid, &entry);
+	int rc = dir->kind == NODE_FORM ? check_view_rights(mount, dir, call->req) : 0;
 
+	if (rc == 0)
+		rc = look_up(mount, dir, call->name, fuse_req_ctx(call->req)->pid, &entry);
 	if (rc < 0)
 		fuse_reply_err(call->req, -rc);
 	else if (fuse_reply_entry(call->req, &entry) == -ENOENT)

@@ -7,7 +7,7 @@
  *	scratch to scratch		another name
  *	value to scratch		copied out, then deleted: what vi does for its backup
  *	entity to entity		all its values at once, within the group
- *	group to group			its name alone
+ *	group to group, view to view	its name alone
  *
  * All else is refused. The nodes take their new names when the commit is done, before the kernel is answered.
  */
@@ -401,7 +401,7 @@ static int move_group(struct rename *ren)
 {
 	struct job *job;
 
-	if (ren->to.target.kind != NODE_ROOT)
+	if (ren->to.target.kind != ren->from.target.kind)
 		return -EPERM;
 	if (name_is_reserved(ren->to.name))
 		return -EPERM;
@@ -451,8 +451,8 @@ static int mean_target(struct rename *ren, const struct serve_view *view)
 
 	if (rc != -ENOENT)
 		return rc;
-	if (ren->to.target.kind == NODE_ROOT) {
-		ren->to.meaning.kind = NODE_GROUP;
+	if (ren->to.target.kind == NODE_ROOT || ren->to.target.kind == NODE_VIEWS) {
+		ren->to.meaning.kind = ren->to.target.kind == NODE_ROOT ? NODE_GROUP : NODE_VIEW;
 		return 0;
 	}
 	return look_refuse_name(ren->mount, ren->call->req, &ren->to.target, ren->to.name);
@@ -474,7 +474,7 @@ static int do_rename(struct rename *ren)
 		return rc;
 	if (ren->from.meaning.kind == NODE_ENTITY)
 		return move_entity(ren);
-	if (ren->from.meaning.kind == NODE_GROUP)
+	if (ren->from.meaning.kind == NODE_GROUP || ren->from.meaning.kind == NODE_VIEW)
 		return move_group(ren);
 	if (ren->from.meaning.kind == NODE_SCRATCH)
 		return from_scratch(ren);

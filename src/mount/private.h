@@ -20,7 +20,8 @@
 
 /* What a node stands for. */
 enum node_kind {
-	NODE_ROOT, NODE_CONTROL_DIR, NODE_CONTROL, NODE_GROUP, NODE_SCHEMA, NODE_STATS, NODE_ERRORS, NODE_UPSERT, NODE_ENTITY,
+	NODE_ROOT, NODE_CONTROL_DIR, NODE_CONTROL, NODE_VIEWS, NODE_VIEW, NODE_FORM, NODE_JOIN, NODE_LOOKUP,
+	NODE_GROUP, NODE_SCHEMA, NODE_STATS, NODE_ERRORS, NODE_UPSERT, NODE_ENTITY,
 	NODE_ROW, NODE_VALUE, NODE_BIN, NODE_SCRATCH, NODE_TREE_DIR, NODE_TREE_FILE,
 };
 
@@ -77,7 +78,8 @@ static inline bool has_content(enum node_kind kind)
 
 static inline bool is_dir(enum node_kind kind)
 {
-	return kind == NODE_ROOT || kind == NODE_CONTROL_DIR || kind == NODE_GROUP || kind == NODE_ENTITY || kind == NODE_TREE_DIR;
+	return kind == NODE_ROOT || kind == NODE_CONTROL_DIR || kind == NODE_VIEWS || kind == NODE_VIEW || kind == NODE_FORM ||
+	       kind == NODE_GROUP || kind == NODE_ENTITY || kind == NODE_TREE_DIR;
 }
 
 /* A node of its own that was promised to one thread, so that its write handle shares no pages with readers; see edit.c. [L] */
@@ -296,7 +298,7 @@ int look_refuse_name(struct mount *mount, fuse_req_t req, const struct target *d
 
 /* ---- handles ---- */
 
-enum handle_kind { HANDLE_SHOWN = 1, HANDLE_EDIT, HANDLE_SCRATCH, HANDLE_DIR, HANDLE_TREE };
+enum handle_kind { HANDLE_SHOWN = 1, HANDLE_EDIT, HANDLE_SCRATCH, HANDLE_DIR, HANDLE_TREE, HANDLE_LOOKUP };
 
 /* Every open file begins with this. */
 struct handle {
@@ -461,8 +463,31 @@ void dir_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 void dir_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 /* May an entity of the group be called that? Notes a refusal. */
 int dir_check_entity(struct mount *mount, fuse_req_t req, const struct target *group, const char *name);
-int dir_find_group(struct mount *mount, const char *name, uint32_t *out_id);	/* -ENOENT */
 void dir_touch_root(struct mount *mount);	/* groups came, went or were renamed */
+
+/* ---- join.c: views ---- */
+
+enum join_form { JOIN_JSON, JOIN_F32 };
+
+const char *join_form_name(unsigned form);		/* NULL past the last */
+/* What a name in a view's directory, or in that of a form, means. -ENOENT. */
+int join_mean(const struct catalog_group *grp, const struct target *dir, const char *name, struct meaning *out);
+/* May the caller read all groups of the view? -EACCES. */
+int join_check_rights(const struct mount_owners *owners, const struct catalog *cat, const struct catalog_group *grp, fuse_req_t req);
+/* A row of a view in one of its forms. Errors of serve_join_rows and serve_join_f32. */
+int join_render(const struct serve_view *view, const struct catalog_group *grp, unsigned form, struct slice key, struct buf *out, struct why *why);
+/* The same for a node; what is wrong with the view itself is noted in its .errors, and is -EINVAL. `req` may be NULL. */
+int join_render_at(struct direct *lane, const struct serve_view *view, const struct target *target, fuse_req_t req, struct buf *out);
+
+/* ---- lookup.c ---- */
+
+int lookup_open(struct mount *mount, struct node *node, struct handle **out);
+int lookup_write(struct handle *handle, struct slice bytes);
+void lookup_read(struct mount *mount, struct handle *handle, fuse_req_t req, size_t size);	/* replies */
+void lookup_close(struct mount *mount, struct handle *handle);
+/* The answer to a list of names. Appends. -EFBIG, -EILSEQ, -ESTALE, -ENOTSUP. */
+int lookup_answer(const struct serve_view *view, const struct catalog_group *grp, unsigned form, struct slice asked, struct buf *out,
+		  struct why *why);
 
 /* ---- move.c ---- */
 

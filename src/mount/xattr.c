@@ -125,7 +125,7 @@ static int get_of_group(const struct serve_view *view, const struct target *targ
 
 	if (!grp)
 		return -ENOENT;
-	if (target->kind == NODE_GROUP && catalog_attr_is_known(slice_str(name)))
+	if (target->kind != NODE_ROOT && catalog_attr_is_known(slice_str(name)))
 		return catalog_attr_get(grp, slice_str(name), out);
 	if (len > CATALOG_XATTR_NAME_MAX)
 		return -ERANGE;
@@ -148,7 +148,7 @@ static int list_of_group(const struct serve_view *view, const struct target *tar
 
 	if (!grp)
 		return -ENOENT;
-	if (target->kind == NODE_GROUP)
+	if (target->kind != NODE_ROOT)
 		rc = catalog_attr_list(grp, out);
 	if (rc < 0)
 		return rc;
@@ -182,7 +182,7 @@ void xattr_reply(fuse_req_t req, int rc, const struct buf *buf, size_t size)
 
 static bool is_group(enum node_kind kind)
 {
-	return kind == NODE_GROUP || kind == NODE_ROOT;
+	return kind == NODE_GROUP || kind == NODE_VIEW || kind == NODE_ROOT;
 }
 
 int xattr_print(const struct serve_view *view, const struct target *target, const char *name, struct buf *out)

@@ -6,11 +6,9 @@
 #include "serve/serve.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/text.h"
-#include "catalog/scalar.h"
 
 /* The parts of a key, borrowed. */
 static int split_key(const struct catalog_group *grp, struct slice key, struct slice out_parts[CATALOG_KEYS_MAX], struct why *why)
@@ -125,62 +123,18 @@ int serve_join_json(const struct serve_view *view, const struct catalog_group *g
 
 /* ---- float32 vectors ---- */
 
-static bool has_float_form(const struct type *type)
-{
-	switch (type->base) {
-	case TYPE_BOOL:
-	case TYPE_INT32:
-	case TYPE_INT64:
-	case TYPE_FLOAT32:
-	case TYPE_FLOAT64:
-		return !type->is_array || type->length;
-	default:
-		return false;
-	}
-}
-
-static float load_float(enum type_base base, const uint8_t *p)
-{
-	switch (base) {
-	case TYPE_BOOL:
-		return *p;
-	case TYPE_INT32:
-		return (float)(int32_t)scalar_load(p, 4);
-	case TYPE_INT64:
-		return (float)(int64_t)scalar_load(p, 8);
-	case TYPE_FLOAT64:
-		return (float)scalar_load_f64(p);
-	default:
-		return scalar_load_f32(p);
-	}
-}
-
-static void append_float(float number, struct buf *out)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &number, sizeof bits);
-	buf_append_u32(out, bits);
-}
-
 static int append_floats(const struct serve_value *value, struct buf *out)
 {
 	const struct type *type = &value->feature->type;
-	unsigned size = scalar_of(type->base)->size, n = type->is_array ? type->length : 1;
 	struct buf wide = { 0 };
 	struct slice bytes;
 	int rc;
 
-	if (value->status != SERVE_PRESENT) {
-		for (unsigned i = 0; i < n; i++)
-			append_float(NAN, out);
-		return 0;
-	}
+	if (value->status != SERVE_PRESENT)
+		return type_f32_print(type, NULL, out);
 	rc = type_widen(type, value->type_code, value->value, &wide, &bytes);
-	if (rc == 0 && bytes.len != (size_t)size * n)
-		rc = -EBADMSG;
-	for (unsigned i = 0; rc == 0 && i < n; i++)
-		append_float(load_float(type->base, (const uint8_t *)bytes.data + (size_t)i * size), out);
+	if (rc == 0)
+		rc = type_f32_print(type, &bytes, out);
 	buf_release(&wide);
 	return rc;
 }
@@ -194,14 +148,31 @@ int serve_join_f32(const struct serve_view *view, const struct catalog_group *gr
 		struct serve_value value;
 
 		column_value(view, &def->columns[i], rows, &value);
-		if (!has_float_form(&value.feature->type)) {
+		rc = append_floats(&value, out);
+		if (rc == -ENOTSUP) {
 			char name[TYPE_NAME_MAX];
 
 			type_print(&value.feature->type, name);
-			return why_fail(why, ENOTSUP, "column %s is %s, which has no place in a float32 vector; read json/, or make a view without it",
-					def->columns[i].name, name);
+			why_fail(why, ENOTSUP, "column %s is %s, which has no place in a float32 vector; read json/, or make a view without it",
+				 def->columns[i].name, name);
 		}
-		rc = append_floats(&value, out);
 	}
 	return rc < 0 ? rc : buf_error(out);
+}
+
+int serve_join_nothing(const struct serve_view *view, const struct catalog_group *grp, struct buf *out, struct why *why)
+{
+	struct buf rows = { 0 };
+	int rc = catalog_view_check(view->cat, grp, why);
+
+	for (unsigned i = 0; rc == 0 && i < grp->view->n_sources; i++) {
+		struct serve_joined joined = { .grp = catalog_find_id(view->cat, grp->view->sources[i].group_id) };
+
+		buf_append(&rows, &joined, sizeof joined);
+		rc = buf_error(&rows);
+	}
+	if (rc == 0)
+		rc = serve_join_f32(view, grp, &rows, out, why);
+	buf_release(&rows);
+	return rc;
 }

@@ -90,6 +90,8 @@ int serve_join_json(const struct serve_view *view, const struct catalog_group *g
 /* The columns as little-endian float32, in the declared order; T[N] gives N of them; whatever is not present is NaN. -ENOTSUP: a column has no
  * such form (texts, timestamps, json, T[]). Appends. */
 int serve_join_f32(const struct serve_view *view, const struct catalog_group *grp, const struct buf *rows, struct buf *out, struct why *why);
+/* A vector as serve_join_f32 gives it for a key that no group has. */
+int serve_join_nothing(const struct serve_view *view, const struct catalog_group *grp, struct buf *out, struct why *why);
 /* An entity's name as a JSON string. */
 void serve_print_name(struct slice name, struct buf *out);
 
