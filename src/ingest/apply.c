@@ -12,8 +12,6 @@
 #include "base/text.h"
 #include "ingest/check.h"
 
-enum { ROW_MAX = 4 << 20 };	/* bytes of a packed row */
-
 struct catalog_stats *commit_stats(struct commit *commit, uint32_t group_id, int *rc)
 {
 	struct touched_stats *list = (struct touched_stats *)commit->stats.data, fresh = { .group_id = group_id };
@@ -65,6 +63,12 @@ static void note_reject(struct ingest *ingest, const struct ingest_request *req,
 	reject_log_add(ingest->rejects, &rej);
 }
 
+int commit_remember_changed(struct commit *commit, const struct ingest_changed *item)
+{
+	buf_append(&commit->changed, item, sizeof *item);
+	return buf_error(&commit->changed);
+}
+
 /* `delta` is what becomes of the entity, which `was` there before and `is` there afterwards. */
 static int remember_changed(struct commit *commit, uint32_t group_id, struct slice entity, const struct record *delta, bool was, bool is)
 {
@@ -84,22 +88,16 @@ static int remember_changed(struct commit *commit, uint32_t group_id, struct sli
 		buf_append(&commit->slots, &cell.slot, sizeof cell.slot);
 	}
 	buf_append_slice(&commit->names, entity);
-	buf_append(&commit->changed, &item, sizeof item);
-	return buf_error(&commit->names) < 0 || buf_error(&commit->slots) < 0 ? -ENOMEM : buf_error(&commit->changed);
+	return buf_error(&commit->names) < 0 || buf_error(&commit->slots) < 0 ? -ENOMEM : commit_remember_changed(commit, &item);
 }
 
-/* What a row counts for in its group's counters. */
-struct row_weight {
-	uint64_t entities, rows, bytes;
-};
-
-static struct row_weight weigh(struct slice row, struct slice entity)
+struct row_weight row_weigh(struct slice row, struct slice entity)
 {
 	struct record rec;
 
 	if (row.len == 0 || record_view(row, &rec) < 0)
 		return (struct row_weight){ 0 };
-	return (struct row_weight){ record_exists(&rec), 1, row.len + entity.len };
+	return (struct row_weight){ record_exists(&rec), 1, (int64_t)(row.len + entity.len) };
 }
 
 /* Writes a delta and keeps the group's counters. `row` is what stands, borrowed from the batch until the write. */
@@ -107,8 +105,9 @@ static int write_delta(struct ingest *ingest, const struct ingest_request *req, 
 		       struct slice entity, struct slice row, const struct record *rec, const struct merge_outcome *outcome)
 {
 	struct commit *commit = &ingest->commit;
-	struct row_weight before = weigh(row, entity), after;
+	struct row_weight before = row_weigh(row, entity), after;
 	struct catalog_stats *stats;
+	struct slice over;
 	struct record delta;
 	int rc;
 
@@ -123,19 +122,24 @@ static int write_delta(struct ingest *ingest, const struct ingest_request *req, 
 		rc = -EFBIG;
 	if (rc < 0)
 		return rc;
-	after = weigh(buf_slice(&commit->row_bytes), entity);
+	after = row_weigh(buf_slice(&commit->row_bytes), entity);
 	if (grp) {
 		stats = commit_stats(commit, grp->id, &rc);
 		if (!stats)
 			return rc;
-		stats->entities += after.entities - before.entities;
-		stats->rows += after.rows - before.rows;
-		stats->row_bytes += after.bytes - before.bytes;
+		stats->entities += (uint64_t)(after.entities - before.entities);
+		stats->rows += (uint64_t)(after.rows - before.rows);
+		stats->row_bytes += (uint64_t)(after.bytes - before.bytes);
 		stats->applied[req->stamp.lane - 1] += outcome->applied;
 		stats->swept += outcome->swept;
 		if (outcome->newest_event_ns > stats->newest_event_ns)
 			stats->newest_event_ns = outcome->newest_event_ns;
 		rc = remember_changed(commit, grp->id, entity, &delta, before.entities, after.entities);
+		if (rc == 0 && ingest->active)
+			rc = load_touch(ingest, grp->id, entity, row);
+		/* What stands in the overlay is the row: it comes down first, so that the delta meets it. */
+		if (rc == 0 && grp->overlay && store_batch_get_row(commit->batch, grp->overlay, entity, &over) == 0)
+			rc = store_batch_fold(commit->batch, grp->overlay, rows, entity, entity);
 		if (rc < 0)
 			return rc;
 	}
@@ -175,7 +179,7 @@ static int read_standing(struct ingest *ingest, const struct ingest_request *req
 	out->grp = chg->group_id == CATALOG_ROOT_ID ? NULL : catalog_find_id(ingest->commit.cat, chg->group_id);
 	if (!out->grp || out->grp->view)
 		return why_fail(why, ENOENT, "the group was removed meanwhile");
-	rc = store_batch_get_row(ingest->commit.batch, out->grp->rows, out->entity, &out->bytes);
+	rc = store_batch_get_row_over(ingest->commit.batch, out->grp->rows, out->grp->overlay, out->entity, &out->bytes);
 	if (rc == -ENOENT)
 		out->bytes = slice_of(NULL, 0);
 	else if (rc < 0)
@@ -200,7 +204,7 @@ static bool only_deletes(const struct record *rec)
 	return rec->cells > 0;
 }
 
-static int fail_no_room(struct commit *commit, struct why *why)
+int fail_no_room(struct commit *commit, struct why *why)
 {
 	commit->refused_for_room = true;
 	return why_fail(why, ENOSPC, "the map or the disk is full: delete something, raise store.map_size, or free the disk");

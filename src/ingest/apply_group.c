@@ -19,8 +19,7 @@ static struct slice group_key(uint32_t id, uint8_t out[4])
 	return slice_of(out, 4);
 }
 
-/* Takes the next number of a counter in the map. */
-static int next_number(struct commit *commit, const char *counter, uint32_t *out)
+int apply_next_number(struct commit *commit, const char *counter, uint32_t *out)
 {
 	struct slice bytes;
 	uint32_t number = 1, stored;
@@ -46,8 +45,7 @@ static void set_catalog(struct commit *commit, struct catalog *takes)
 	commit->cat_changed = true;
 }
 
-/* Puts `grp` into map and catalog; consumes the caller's count of it. */
-static int put_group(struct commit *commit, struct catalog_group *grp)
+int apply_put_group(struct commit *commit, struct catalog_group *grp)
 {
 	struct buf bytes = { 0 };
 	struct catalog *cat;
@@ -63,6 +61,31 @@ static int put_group(struct commit *commit, struct catalog_group *grp)
 	buf_release(&bytes);
 	catalog_group_unref(grp);
 	return rc;
+}
+
+static struct slice unused_key(uint32_t rows, char out[32])
+{
+	size_t len = strlen(UNUSED_PREFIX);
+
+	memcpy(out, UNUSED_PREFIX, len);
+	key_of_number(rows, (uint8_t *)out + len);
+	return slice_of(out, len + 4);
+}
+
+int apply_note_unused(struct commit *commit, uint32_t rows, uint32_t group_id)
+{
+	uint8_t id[4];
+	char key[32];
+
+	return store_batch_put(commit->batch, STORE_META, unused_key(rows, key), group_key(group_id, id));
+}
+
+int apply_drop_unused(struct commit *commit, uint32_t rows)
+{
+	char key[32];
+	int rc = store_batch_delete(commit->batch, STORE_META, unused_key(rows, key));
+
+	return rc == -ENOENT ? 0 : rc;
 }
 
 static int has_rows(struct commit *commit, uint32_t group_id, bool *out)
@@ -94,17 +117,17 @@ static int make_group(struct ingest *ingest, const struct ingest_request *req, c
 		commit->refused_for_room = true;
 		return why_fail(why, ENOSPC, "the map or the disk is full");
 	}
-	rc = next_number(commit, "next_group", &id);
+	rc = apply_next_number(commit, "next_group", &id);
 	if (rc == 0 && is_view)
 		rc = catalog_view_make(id, name, chg->uid, chg->gid, chg->mode, owner, commit->clock.now_ns, &grp, why);
 	if (rc == 0 && !is_view)
-		rc = next_number(commit, "next_rows", &rows);
+		rc = apply_next_number(commit, "next_rows", &rows);
 	if (rc == 0 && !is_view)
 		rc = catalog_group_make(id, rows, name, chg->uid, chg->gid, chg->mode, owner, commit->clock.now_ns, &grp, why);
 	if (rc < 0)
 		return rc;
 	result->group_id = id;
-	return put_group(commit, grp);
+	return apply_put_group(commit, grp);
 }
 
 static int define_group(struct ingest *ingest, const struct ingest_request *req, const struct change *chg,
@@ -120,14 +143,14 @@ static int define_group(struct ingest *ingest, const struct ingest_request *req,
 	if (rc == 0 && grp->view) {
 		rc = catalog_view_define(commit->cat, grp, extent_slice(req, chg->data), commit->clock.now_ns, &evolved, why);
 		result->group_id = grp->id;
-		return rc < 0 ? rc : put_group(commit, evolved);
+		return rc < 0 ? rc : apply_put_group(commit, evolved);
 	}
 	if (rc == 0)
 		rc = catalog_group_parse(".schema", extent_slice(req, chg->data), &next, why);
 	if (rc == 0)
 		rc = catalog_group_evolve(grp, next, rows, commit->clock.now_ns, &evolved, why);
 	if (rc == 0)
-		rc = put_group(commit, evolved);
+		rc = apply_put_group(commit, evolved);
 	catalog_group_unref(next);
 	result->group_id = grp->id;
 	return rc;
@@ -154,6 +177,8 @@ static int remove_group(struct ingest *ingest, const struct catalog_group *grp, 
 	key_of_number(grp->rows, note);
 	memcpy(note_key + 8, key, sizeof key);
 	rc = store_batch_put(commit->batch, STORE_META, slice_of(note_key, 8 + sizeof key), slice_of(note, sizeof note));
+	if (rc == 0 && grp->overlay)
+		rc = apply_note_unused(commit, grp->overlay, grp->id);
 	if (rc == 0)
 		rc = store_batch_delete(commit->batch, STORE_CATALOG, slice_of(key, sizeof key));
 	if (rc == 0)
@@ -185,7 +210,7 @@ static int rename_group(struct ingest *ingest, const struct ingest_request *req,
 	/* The catalog that held `grp` may have been replaced just now, but the new one shares it. */
 	if (rc == 0)
 		rc = catalog_group_renamed(grp, name, commit->clock.now_ns, &renamed, why);
-	return rc < 0 ? rc : put_group(commit, renamed);
+	return rc < 0 ? rc : apply_put_group(commit, renamed);
 }
 
 static int own_group(struct ingest *ingest, const struct change *chg, const struct catalog_group *grp)
@@ -195,7 +220,7 @@ static int own_group(struct ingest *ingest, const struct change *chg, const stru
 	int rc = catalog_group_owned(grp, chg->mode == (mode_t)-1 ? grp->mode : chg->mode, chg->uid == (uid_t)-1 ? grp->uid : chg->uid,
 				     chg->gid == (gid_t)-1 ? grp->gid : chg->gid, commit->clock.now_ns, &owned);
 
-	return rc < 0 ? rc : put_group(commit, owned);
+	return rc < 0 ? rc : apply_put_group(commit, owned);
 }
 
 /* An attribute that the catalog has no meaning for: kept as it is. */
@@ -251,7 +276,7 @@ static int set_attr(struct ingest *ingest, const struct ingest_request *req, con
 	rc = has_rows(commit, grp->id, &rows);
 	if (rc == 0)
 		rc = catalog_attr_set(grp, name, chg->removes ? NULL : &value, rows, commit->clock.now_ns, &next, why);
-	return rc < 0 ? rc : put_group(commit, next);
+	return rc < 0 ? rc : apply_put_group(commit, next);
 }
 
 /* The sweep has taken the last row of a removed group: what else was its own goes now. */
@@ -285,7 +310,7 @@ static int add_source(struct ingest *ingest, const struct ingest_request *req, c
 	struct commit *commit = &ingest->commit;
 	uint32_t number;
 	uint8_t key[4];
-	int rc = next_number(commit, "next_source", &number);
+	int rc = apply_next_number(commit, "next_source", &number);
 
 	if (rc < 0)
 		return rc;

@@ -90,7 +90,7 @@ static const char *slot_name(const struct catalog_group *grp, uint16_t slot)
 	return feature ? feature->name : "?";
 }
 
-static int check_future(int64_t event_ns, const struct merge_clock *clock, struct why *why)
+int merge_check_future(int64_t event_ns, const struct merge_clock *clock, struct why *why)
 {
 	char time[CLOCK_TEXT_MAX];
 
@@ -149,7 +149,7 @@ int merge_put(const struct record *row, const struct record *in, const struct ca
 				now_event_ns = stamp_now(row, in, clock);
 			stamp.event_ns = now_event_ns;
 		} else {
-			rc = check_future(stamp.event_ns, clock, why);
+			rc = merge_check_future(stamp.event_ns, clock, why);
 			if (rc < 0)
 				return rc;
 			switch (judge(stamp.event_ns, st, flags)) {
@@ -198,7 +198,7 @@ int merge_delete_entity(const struct record *row, const struct record_stamp *giv
 	stamp.ingest_ns = clock->ingest_ns;
 	if (stamp.event_ns == INGEST_NOW)
 		stamp.event_ns = newest_ns == INT64_MIN ? clock->now_ns : max64(clock->now_ns, just_after(newest_ns));
-	rc = check_future(stamp.event_ns, clock, why);
+	rc = merge_check_future(stamp.event_ns, clock, why);
 	if (rc < 0)
 		return rc;
 	if (has_tomb && stamp.event_ns < tomb.event_ns && !(flags & INGEST_FORCE)) {

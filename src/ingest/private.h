@@ -7,6 +7,8 @@
 #include "ingest/ingest.h"
 #include "ingest/merge.h"
 
+enum { ROW_MAX = 4 << 20 };	/* bytes of a packed row */
+
 enum change_kind {
 	CHANGE_ROW, CHANGE_DELETE_ENTITY, CHANGE_MAKE_ENTITY, CHANGE_REMOVE_ENTITY, CHANGE_SWEEP, CHANGE_DROP_ROW,
 	CHANGE_GROUP_MAKE, CHANGE_VIEW_MAKE, CHANGE_GROUP_DEFINE, CHANGE_GROUP_RENAME, CHANGE_GROUP_REMOVE, CHANGE_GROUP_OWN, CHANGE_GROUP_ATTR,
@@ -84,6 +86,19 @@ struct commit {
 	struct buf names, slots;
 	struct record_builder delta, late;
 	struct buf delta_bytes, late_bytes, row_bytes;
+	struct buf touches;		/* array of struct touch: rows of groups that a load is at work on, as they were */
+	struct buf touched_bytes;	/* what their extents point into */
+};
+
+/* A commit of its own: a step of a load, or of what loads leave behind. Taken between the rounds of the other lanes. */
+struct work {
+	struct work *next;
+	/* Fills the commit; maybe twice. Nothing changed in the commit: nothing is committed, and it counts as success. */
+	int (*apply)(struct ingest *ingest, struct work *work, struct why *why);
+	/* Called by the leader behind the commit, or instead of it. */
+	void (*done)(struct work *work, int rc, uint64_t seq, const struct why *why);
+	bool syncs;			/* the commit is to be durable; else the next one that syncs makes it so */
+	bool ends;			/* taken even while ingest stops */
 };
 
 struct ingest {
@@ -98,12 +113,23 @@ struct ingest {
 	pthread_cond_t wake;			/* to ingest's own thread */
 	struct ingest_request *head, **tail;	/* the queue */
 	uint64_t waiting;
-	bool leading, handed_over, stopping;
+	struct work *work, **work_tail;		/* the other queue */
+	bool work_is_next;			/* the two queues take turns */
+	bool leading, handed_over, stopping, has_stopped;
 	struct ingest_request *pool;
 	unsigned pooled;
 	struct ingest_figures figures;
 	int trouble;				/* 0, or the errno that the last commit failed with for lack of space or a failed log */
 	pthread_t thread;
+
+	struct ingest_load *active;		/* the leader's: loads whose groups it watches */
+	struct ingest_load *open;		/* all loads; under the lock of load.c, as `closing` */
+	bool closing;
+
+	pthread_mutex_t keep_lock;		/* protects what follows, up to its thread */
+	pthread_cond_t keep_wake;
+	bool keep_stop, keep_wanted;
+	pthread_t keeper;
 
 	pthread_mutex_t sweep_lock;		/* protects sweep_stop */
 	pthread_cond_t sweep_wake;
@@ -127,6 +153,38 @@ static inline void key_of_number(uint32_t number, uint8_t out[4])
 	out[3] = number;
 }
 
+/* writer.c */
+int commit_begin(struct ingest *ingest);
+/* From the filled batch to a visible commit, or to none if nothing was filled in. Ends the batch whatever it returns. */
+int commit_end(struct ingest *ingest, bool syncs, uint64_t *out_seq);
+/* apply.c; the item's pointers as in commit->changed. */
+int commit_remember_changed(struct commit *commit, const struct ingest_changed *item);
+
+/* work.c: takes the work and lets ingest's own thread lead it. -ESHUTDOWN: it was not taken. */
+int work_submit(struct ingest *ingest, struct work *work);
+/* The same, and waits for its end. */
+int work_run(struct ingest *ingest, struct work *work, struct why *why);
+/* Commits one; called by the leader. */
+void work_lead(struct ingest *ingest, struct work *work);
+
+/* load_commit.c: called by the leader for each row that changes, with the row as it was, and behind each commit that did so. */
+int load_touch(struct ingest *ingest, uint32_t group_id, struct slice entity, struct slice row);
+/* Is the table of rows one that a load fills just now? */
+bool load_is_filling(const struct ingest *ingest, uint32_t rows);
+void load_committed(struct ingest *ingest, uint64_t seq);
+
+/* load.c: no load is at work any more when it returns. */
+void load_stop(struct ingest *ingest);
+/* A snapshot, and the catalog that belongs to it, counted. */
+int load_view(struct ingest *ingest, struct store_snap **out_snap, const struct catalog **out_cat);
+
+/* keep.c */
+int keep_start(struct ingest *ingest);
+void keep_stop(struct ingest *ingest);
+void keep_wake(struct ingest *ingest);
+/* Folds a group's overlay, now. */
+int keep_fold(struct ingest *ingest, uint32_t group_id);
+
 /* request.c */
 int request_close_row(struct ingest_request *req);
 int request_add(struct ingest_request *req, const struct change *change);
@@ -137,10 +195,25 @@ void request_destroy(struct ingest_request *req);
 int apply_row_change(struct ingest *ingest, struct ingest_request *req, const struct change *chg, struct ingest_result *result,
 		     struct why *why);
 struct catalog_stats *commit_stats(struct commit *commit, uint32_t group_id, int *rc);
+/* What a row counts for in its group's counters. */
+struct row_weight {
+	int64_t entities, rows, bytes;
+};
+struct row_weight row_weigh(struct slice row, struct slice entity);
+int fail_no_room(struct commit *commit, struct why *why);
 
 /* apply_group.c: one change of the catalog. */
 int apply_group_change(struct ingest *ingest, struct ingest_request *req, const struct change *chg, struct ingest_result *result,
 		       struct why *why);
+
+/* Puts `grp` into map and catalog; consumes the caller's count of it. */
+int apply_put_group(struct commit *commit, struct catalog_group *grp);
+/* Takes the next number of a counter in the map. */
+int apply_next_number(struct commit *commit, const char *counter, uint32_t *out);
+/* Notes that nobody reads a table of rows of the group, not yet or no more, or takes the note back. */
+int apply_note_unused(struct commit *commit, uint32_t rows, uint32_t group_id);
+int apply_drop_unused(struct commit *commit, uint32_t rows);
+#define UNUSED_PREFIX "unused."
 
 /* sweep.c */
 int sweep_start(struct ingest *ingest);

@@ -55,9 +55,11 @@ static void add_candidate(struct ingest_request *req, enum change_kind kind, uin
 	request_add(req, &chg);
 }
 
-/* Looks at the next rows of a table. `grp` NULL: the rows of a removed group, all of them candidates. */
-static int sweep_slice(struct ingest *ingest, const struct catalog_group *grp, uint32_t rows, struct slice_result *out)
+/* Looks at the next rows of a group, or of the table of a removed group (`id` 0), where all are candidates. */
+static int sweep_slice(struct ingest *ingest, uint32_t id, uint32_t rows, struct slice_result *out)
 {
+	const struct catalog_group *grp = NULL;
+	const struct catalog *cat = NULL;
 	struct merge_clock clock = { .now_ns = clock_now(), .tombstone_ns = ingest->options.tombstone_ns };
 	struct record_builder delta = { 0 };
 	struct merge_outcome outcome;
@@ -70,10 +72,15 @@ static int sweep_slice(struct ingest *ingest, const struct catalog_group *grp, u
 	int rc;
 
 	req = new_request(ingest, &rc);
+	/* A load that is published gives its group other tables. */
 	if (rc == 0)
-		rc = store_snap_begin(ingest->store, &snap);
+		rc = load_view(ingest, &snap, &cat);
+	if (rc == 0 && id)
+		grp = catalog_find_id(cat, id);
+	if (rc == 0 && id && !grp)
+		rc = -ENOENT;
 	if (rc == 0)
-		rc = store_walk_rows(snap, rows, buf_slice(&out->last), &walk);
+		rc = store_walk_rows_over(snap, grp ? grp->rows : rows, grp ? grp->overlay : 0, buf_slice(&out->last), &walk);
 	for (unsigned i = 0; rc == 0 && i < SLICE_ROWS; i++) {
 		rc = store_walk_next(walk, &name, &bytes);
 		if (rc == 0)
@@ -91,6 +98,7 @@ static int sweep_slice(struct ingest *ingest, const struct catalog_group *grp, u
 	rc = out->at_end ? 0 : rc < 0 ? rc : buf_error(&out->last);
 	store_walk_end(walk);
 	store_snap_end(snap);
+	catalog_unref(cat);
 	record_builder_release(&delta);
 	if (rc < 0) {
 		ingest_request_free(req);
@@ -122,7 +130,7 @@ static bool rest(struct ingest *ingest, int64_t ns)
 	return !stops;
 }
 
-static long sweep_rows(struct ingest *ingest, const struct catalog_group *grp, uint32_t rows, bool rests)
+static long sweep_rows(struct ingest *ingest, uint32_t id, uint32_t rows, bool rests)
 {
 	struct slice_result res = { .swept = 0 };
 	int rc = 0;
@@ -130,7 +138,7 @@ static long sweep_rows(struct ingest *ingest, const struct catalog_group *grp, u
 	while (rc == 0 && !res.at_end) {
 		int64_t begun_ns = clock_monotonic();
 
-		rc = sweep_slice(ingest, grp, rows, &res);
+		rc = sweep_slice(ingest, id, rows, &res);
 		if (rc == 0 && rests && !res.at_end && !rest(ingest, REST_FACTOR * (clock_monotonic() - begun_ns)))
 			rc = -EINTR;
 	}
@@ -224,7 +232,7 @@ static long sweep_all(struct ingest *ingest, bool rests)
 	long total = 0, swept = 0;
 
 	for (unsigned i = 0; swept >= 0 && i < cat->n_groups; i++) {
-		swept = sweep_rows(ingest, cat->groups[i], cat->groups[i]->rows, rests);
+		swept = sweep_rows(ingest, cat->groups[i]->id, 0, rests);
 		total += swept < 0 ? 0 : swept;
 	}
 	catalog_unref(cat);
@@ -232,7 +240,7 @@ static long sweep_all(struct ingest *ingest, bool rests)
 		swept = list_removed(ingest, &removed);
 	list = (const struct removed *)removed.data;
 	for (size_t i = 0; swept >= 0 && i < removed.len / sizeof *list; i++) {
-		swept = sweep_rows(ingest, NULL, list[i].rows, rests);
+		swept = sweep_rows(ingest, 0, list[i].rows, rests);
 		if (swept >= 0)
 			swept = forget_removed(ingest, list[i].id);
 	}

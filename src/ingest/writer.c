@@ -38,13 +38,14 @@ struct mark {
 	struct catalog *cat;
 	bool cat_changed;
 	struct buf stats;
-	size_t changed_len, names_len, slots_len;
+	size_t changed_len, names_len, slots_len, touches_len;
 };
 
 static int mark_set(struct commit *commit, struct mark *mark)
 {
 	*mark = (struct mark){ .cat = catalog_ref(commit->cat), .cat_changed = commit->cat_changed, .changed_len = commit->changed.len,
-			       .names_len = commit->names.len, .slots_len = commit->slots.len };
+			       .names_len = commit->names.len, .slots_len = commit->slots.len,
+			       .touches_len = commit->touches.len };
 	buf_append_slice(&mark->stats, buf_slice(&commit->stats));
 	return buf_error(&mark->stats);
 }
@@ -59,6 +60,7 @@ static void mark_return(struct commit *commit, struct mark *mark)
 	commit->changed.len = mark->changed_len;
 	commit->names.len = mark->names_len;
 	commit->slots.len = mark->slots_len;
+	commit->touches.len = mark->touches_len;
 	commit->stats = mark->stats;
 	mark->stats = stats;
 }
@@ -211,6 +213,8 @@ static void commit_reset(struct commit *commit)
 	buf_reset(&commit->changed);
 	buf_reset(&commit->names);
 	buf_reset(&commit->slots);
+	buf_reset(&commit->touches);
+	buf_reset(&commit->touched_bytes);
 }
 
 static int write_counters(struct ingest *ingest)
@@ -238,7 +242,7 @@ static int write_counters(struct ingest *ingest)
 	return rc;
 }
 
-static int begin_commit(struct ingest *ingest)
+int commit_begin(struct ingest *ingest)
 {
 	struct commit *commit = &ingest->commit;
 	uint64_t number;
@@ -301,7 +305,28 @@ static int finish_commit(struct ingest *ingest, uint64_t *out_seq)
 		ingest->options.changed(ingest->options.listener_arg, &news);
 	catalog_unref(news.was);
 	ingest->last_ingest_ns = commit->clock.ingest_ns;
+	if (rc == 0)
+		load_committed(ingest, *out_seq);
 	return rc < 0 ? -EIO : 0;
+}
+
+int commit_end(struct ingest *ingest, bool syncs, uint64_t *out_seq)
+{
+	struct commit *commit = &ingest->commit;
+	int rc;
+
+	if (store_batch_is_empty(commit->batch)) {
+		store_batch_abort(commit->batch);
+		return 0;
+	}
+	rc = write_counters(ingest);
+	if (rc < 0) {
+		store_batch_abort(commit->batch);
+		return rc;
+	}
+	if (!syncs)
+		store_batch_postpone_sync(commit->batch);
+	return finish_commit(ingest, out_seq);
 }
 
 /* Commits the requests of a list as one. Each has its result afterwards, unless a negative errno is returned: then nothing was committed. */
@@ -309,23 +334,17 @@ static int commit_list(struct ingest *ingest, struct ingest_request *list)
 {
 	struct commit *commit = &ingest->commit;
 	uint64_t seq = 0;
-	int rc = begin_commit(ingest);
+	int rc = commit_begin(ingest);
 
 	if (rc < 0)
 		return rc;
 	for (struct ingest_request *req = list; rc == 0 && req; req = req->next)
 		rc = apply_request(ingest, req);
-	if (rc == 0 && store_batch_is_empty(commit->batch)) {
-		store_batch_abort(commit->batch);
-		return 0;
-	}
-	if (rc == 0)
-		rc = write_counters(ingest);
 	if (rc < 0) {
 		store_batch_abort(commit->batch);
 		return rc;
 	}
-	rc = finish_commit(ingest, &seq);
+	rc = commit_end(ingest, true, &seq);
 	for (struct ingest_request *req = list; rc == 0 && req; req = req->next)
 		if (req->result.rc == 0)
 			req->result.seq = seq;
@@ -445,6 +464,51 @@ static void lead_round(struct ingest *ingest)
 	pthread_mutex_lock(&ingest->lock);
 }
 
+/* The next round or the next work, whichever's turn it is, so that neither waits for more than one of the other. With the lock held,
+ * as above. */
+static void lead_next(struct ingest *ingest)
+{
+	struct work *work = ingest->work;
+
+	if (!work || (ingest->head && !ingest->work_is_next)) {
+		ingest->work_is_next = true;
+		lead_round(ingest);
+		return;
+	}
+	ingest->work_is_next = false;
+	ingest->work = work->next;
+	if (!ingest->work)
+		ingest->work_tail = &ingest->work;
+	pthread_mutex_unlock(&ingest->lock);
+	work_lead(ingest, work);
+	pthread_mutex_lock(&ingest->lock);
+}
+
+static bool has_more(const struct ingest *ingest)
+{
+	return ingest->head || ingest->work;
+}
+
+int work_submit(struct ingest *ingest, struct work *work)
+{
+	int rc = 0;
+
+	work->next = NULL;
+	pthread_mutex_lock(&ingest->lock);
+	if (ingest->has_stopped || (ingest->stopping && !work->ends)) {
+		rc = -ESHUTDOWN;
+	} else {
+		*ingest->work_tail = work;
+		ingest->work_tail = &work->next;
+		if (!ingest->leading) {
+			ingest->leading = ingest->handed_over = true;
+			pthread_cond_signal(&ingest->wake);
+		}
+	}
+	pthread_mutex_unlock(&ingest->lock);
+	return rc;
+}
+
 /* With the lock held. */
 static void enqueue(struct ingest *ingest, struct ingest_request *req)
 {
@@ -483,7 +547,7 @@ void ingest_submit(struct ingest *ingest, struct ingest_request *req, ingest_don
 	if (!ingest->leading) {
 		ingest->leading = true;
 		lead_round(ingest);
-		ingest->handed_over = ingest->head != NULL;
+		ingest->handed_over = has_more(ingest);
 		ingest->leading = ingest->handed_over;
 		if (ingest->handed_over)
 			pthread_cond_signal(&ingest->wake);
@@ -501,10 +565,11 @@ static void *lead_rest(void *arg)
 			pthread_cond_wait(&ingest->wake, &ingest->lock);
 		if (!ingest->handed_over)
 			break;
-		while (ingest->head)
-			lead_round(ingest);
+		while (has_more(ingest))
+			lead_next(ingest);
 		ingest->handed_over = ingest->leading = false;
 	}
+	ingest->has_stopped = true;
 	pthread_mutex_unlock(&ingest->lock);
 	return NULL;
 }
@@ -701,11 +766,23 @@ static void ingest_free(struct ingest *ingest)
 	buf_release(&commit->delta_bytes);
 	buf_release(&commit->late_bytes);
 	buf_release(&commit->row_bytes);
+	buf_release(&commit->touches);
+	buf_release(&commit->touched_bytes);
 	reject_log_free(ingest->rejects);
 	pthread_mutex_destroy(&ingest->lock);
 	pthread_cond_destroy(&ingest->wake);
 	pthread_mutex_destroy(&ingest->source_lock);
 	free(ingest);
+}
+
+static void end_leader(struct ingest *ingest)
+{
+	pthread_mutex_lock(&ingest->lock);
+	ingest->stopping = true;
+	pthread_cond_signal(&ingest->wake);
+	pthread_mutex_unlock(&ingest->lock);
+	pthread_join(ingest->thread, NULL);
+	ingest_free(ingest);
 }
 
 int ingest_start(struct store *store, struct catalog_current *cur, const struct ingest_options *options,
@@ -721,6 +798,7 @@ int ingest_start(struct store *store, struct catalog_current *cur, const struct 
 	ingest->cur = cur;
 	ingest->options = *options;
 	ingest->tail = &ingest->head;
+	ingest->work_tail = &ingest->work;
 	pthread_mutex_init(&ingest->lock, NULL);
 	pthread_cond_init(&ingest->wake, NULL);
 	pthread_mutex_init(&ingest->source_lock, NULL);
@@ -738,15 +816,15 @@ int ingest_start(struct store *store, struct catalog_current *cur, const struct 
 		ingest_free(ingest);
 		return why_fail(why, -rc, "ingest can't start: %s", strerror(-rc));
 	}
-	rc = sweep_start(ingest);
+	rc = keep_start(ingest);
+	if (rc == 0) {
+		rc = sweep_start(ingest);
+		if (rc < 0)
+			keep_stop(ingest);
+	}
 	if (rc < 0) {
-		pthread_mutex_lock(&ingest->lock);
-		ingest->stopping = true;
-		pthread_cond_signal(&ingest->wake);
-		pthread_mutex_unlock(&ingest->lock);
-		pthread_join(ingest->thread, NULL);
-		ingest_free(ingest);
-		return why_fail(why, -rc, "the sweeper can't start: %s", strerror(-rc));
+		end_leader(ingest);
+		return why_fail(why, -rc, "ingest's threads can't start: %s", strerror(-rc));
 	}
 	*out = ingest;
 	return 0;
@@ -759,8 +837,8 @@ void ingest_stop(struct ingest *ingest)
 	sweep_stop(ingest);
 	pthread_mutex_lock(&ingest->lock);
 	ingest->stopping = true;
-	pthread_cond_signal(&ingest->wake);
 	pthread_mutex_unlock(&ingest->lock);
-	pthread_join(ingest->thread, NULL);
-	ingest_free(ingest);
+	load_stop(ingest);
+	keep_stop(ingest);
+	end_leader(ingest);
 }

@@ -607,6 +607,16 @@ int store_batch_get_row(struct store_batch *batch, uint32_t rows, struct slice e
 	return get(batch, batch->store->rows, key_slice(&key), out);
 }
 
+int store_batch_get_row_over(struct store_batch *batch, uint32_t rows, uint32_t overlay, struct slice entity,
+			     struct slice *out)
+{
+	int rc = overlay ? store_batch_get_row(batch, overlay, entity, out) : -ENOENT;
+
+	if (rc == -ENOENT)
+		return store_batch_get_row(batch, rows, entity, out);
+	return rc == 0 && !out->len ? -ENOENT : rc;
+}
+
 bool store_batch_has_rows(struct store_batch *batch, uint32_t rows)
 {
 	MDB_cursor *cursor;

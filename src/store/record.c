@@ -212,6 +212,28 @@ bool record_find(const struct record *rec, uint16_t slot, struct record_cell *ou
 	return true;
 }
 
+bool record_same_values(const struct record *a, const struct record *b)
+{
+	size_t tables = HEADER + STAMP;
+
+	return a->stamps == 1 && b->stamps == 1 && a->cells == b->cells && a->len == b->len &&
+	       !((a->flags | b->flags) & RECORD_TOMB) && !memcmp(a->data + tables, b->data + tables, a->len - tables);
+}
+
+void record_restamp(void *bytes, const struct record *rec, const struct record_stamp *with, bool exists)
+{
+	uint8_t *data = bytes;
+
+	data[1] = (uint8_t)((data[1] & ~RECORD_EXISTS) | (exists ? RECORD_EXISTS : 0));
+	for (unsigned i = 0; i < rec->stamps; i++) {
+		uint8_t *p = data + HEADER + STAMP * (size_t)i;
+
+		le_put64(p + 8, (uint64_t)with->ingest_ns);
+		le_put32(p + 24, with->source);
+		le_put32(p + 28, with->lane);
+	}
+}
+
 /* ---- writing ---- */
 
 /* Where a record is being written: its tables are complete in number before its first byte is written. */

@@ -86,6 +86,11 @@ bool record_find(const struct record *rec, uint16_t slot, struct record_cell *ou
 void record_cell(const struct record *rec, unsigned i, struct record_cell *out);
 void record_stamp(const struct record *rec, unsigned i, struct record_stamp *out);
 
+/* The same cells with the same values, and neither has a tombstone or more than one stamp: then only the stamps differ. */
+bool record_same_values(const struct record *a, const struct record *b);
+/* Writes the ingest time, source and lane of `with` into all stamps of a record, and its flag EXISTS. */
+void record_restamp(void *bytes, const struct record *rec, const struct record_stamp *with, bool exists);
+
 /*
  * Builds a record: record_builder_init, then stamps and cells (any order of slots; a slot added twice keeps the last),
  * then record_builder_finish, which appends the bytes to `out` (cells sorted, unused stamps dropped but for the

@@ -153,6 +153,8 @@ int store_batch_begin(struct store *store, struct store_batch **out);
 /* Reads see what the batch has done so far; borrowed until its next change. -ENOENT. */
 int store_batch_get(struct store_batch *batch, enum store_table table, struct slice key, struct slice *out);
 int store_batch_get_row(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice *out);
+int store_batch_get_row_over(struct store_batch *batch, uint32_t rows, uint32_t overlay,
+			     struct slice entity, struct slice *out);
 /* Is there any row in the table? */
 bool store_batch_has_rows(struct store_batch *batch, uint32_t rows);
 

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* What a load's files share. Private to ingest. */
+#ifndef INGEST_LOADING_H
+#define INGEST_LOADING_H
+
+#include <stdatomic.h>
+#include "ingest/judge.h"
+#include "ingest/private.h"
+
+/* Tables of loads are numbered from here on, so that they lie behind those of all groups, and rows that are loaded in order are appended. */
+#define LOADING_FIRST_ROWS UINT32_C(0x80000000)
+
+/* Sums over judged rows. */
+struct tally {
+	struct ingest_load_figures figures;
+	struct row_weight gain;		/* what the group's counters become, less what they are */
+	uint64_t applied;
+	uint64_t covered;		/* rows that were written for one that stands */
+	uint64_t hides;			/* empty rows */
+	int64_t newest_event_ns;
+};
+
+/* A row of the load as it was given: a SET in its chunk's bytes, at once what the log gets if it is written as it is. */
+struct item {
+	size_t at, end;			/* the SET */
+	size_t entity_at, record_at;	/* the record ends where the SET does */
+	uint32_t entity_len;
+};
+
+struct chunk;
+
+/* What one commit does: the judged rows of a range of entities, from behind the part before to `last`. */
+struct part {
+	struct work work;
+	struct ingest_load *load;
+	struct chunk *chunk;
+	size_t from, to;		/* items of the chunk */
+	struct slice sets;
+	uint64_t seq;			/* of the snapshot that they were judged by */
+	struct slice last;
+	bool to_end;			/* of the group */
+	struct tally tally, final;	/* as judged; with what the commit judged anew */
+	int64_t begun_ns, took_ns;
+	bool is_busy;			/* under the load's lock, as the next two */
+	int rc;
+	struct why why;
+};
+
+struct chunk {
+	struct buf given;		/* SETs */
+	struct buf items;		/* array of struct item */
+	struct buf sets;		/* those to write, where not all are written as given */
+	struct buf lates;		/* SETs too: records that lost */
+	struct buf last;
+	struct part part;
+};
+
+/* A row as it was before another lane changed it. */
+struct touch {
+	struct touch *next;		/* of those ahead of the cursor */
+	uint64_t seq;			/* of the commit that changed it */
+	size_t entity_len, row_len;
+	char bytes[];
+};
+
+struct ingest_load {
+	/* Under the lock of load.c. */
+	struct ingest *ingest;		/* NULL: it was stopped */
+	struct ingest_load *next;
+	bool in_call;
+
+	/* Fixed once it has begun. */
+	struct ingest_load_options options;	/* its slices point into texts */
+	struct buf texts;
+	const struct catalog_group *grp;	/* as it was then, counted */
+	uint32_t shadow;
+	struct record_stamp stamp;
+
+	/* The load's thread. */
+	enum { LOAD_OPEN, LOAD_FAILED, LOAD_PUBLISHED } state;
+	struct judge judge;
+	struct chunk chunks[2];
+	unsigned filling;
+	size_t chunk_bytes;		/* a chunk is full: as much as keeps the others waiting for a few ms */
+	struct buf last;		/* entity that was given last */
+	struct buf judged;		/* entity up to which the rows are judged */
+	bool is_judged_to_end;
+	struct buf row, late;		/* scratch */
+	_Atomic uint64_t rows, bad_names;
+
+	/* The leader. */
+	struct ingest_load *next_active;
+	bool is_active;
+	struct judge again;		/* for rows that are judged anew */
+	struct buf cursor;		/* entity up to which the shadow is filled */
+	bool is_at_end;
+	struct touch *ahead, **ahead_tail;
+	_Atomic unsigned judging;	/* parts that are judged and not committed; set before their snapshot is taken */
+	struct tally total;
+	struct buf old_row, new_row, scratch_late, base, found;
+
+	pthread_mutex_t lock;		/* protects what follows */
+	pthread_cond_t ended;
+	void *touched;			/* tree of struct touch: behind the cursor, to be judged anew */
+	size_t n_touched, touched_bytes;
+	int trouble;			/* what the leader met outside of a work of the load: it fails with that */
+	struct ingest_load_figures figures;
+};
+
+/* A row of the load that is judged anew; `in` NULL: the load has none. */
+struct again {
+	struct slice entity;
+	const struct slice *in;
+};
+
+/* A work that judges touched rows anew. */
+struct rejudge {
+	struct work work;
+	struct ingest_load *load;
+	const struct again *list;
+	size_t n;
+	struct tally tally;
+};
+
+/* load_commit.c: what the leader does for a load. */
+int loading_apply_part(struct ingest *ingest, struct work *work, struct why *why);
+void loading_part_done(struct work *work, int rc, uint64_t seq, const struct why *why);
+int loading_apply_again(struct ingest *ingest, struct work *work, struct why *why);
+void loading_again_done(struct work *work, int rc, uint64_t seq, const struct why *why);
+void loading_add(struct tally *sum, const struct tally *part);
+/* Counts a verdict in. */
+void loading_count(struct tally *tally, const struct verdict *verdict, struct slice entity, struct slice base, struct slice row);
+/* Is the group still there, and such that what was judged stays right? -ESTALE. */
+int loading_check_group(struct ingest_load *load, const struct catalog *cat, struct why *why);
+/* load.c: the load's own row once more, stamped as it was. Appends. -ENOENT. */
+int loading_find(struct ingest_load *load, struct slice entity, struct buf *out);
+/* Judges all touched rows, if there are no more than `limit`. -EAGAIN. */
+int loading_judge_last(struct ingest *ingest, struct ingest_load *load, size_t limit, struct tally *out);
+void loading_free_touches(struct ingest_load *load);
+
+struct publishing {
+	struct work work;
+	struct ingest_load *load;
+	size_t limit;			/* rows that may be judged anew in this commit; more: -EAGAIN */
+	struct tally tally;
+};
+
+/* load_publish.c */
+int loading_begin(struct ingest *ingest, struct ingest_load *load, struct why *why);
+int loading_publish(struct ingest *ingest, struct ingest_load *load, size_t limit, struct why *why);
+/* Ends what was begun and not published. */
+void loading_end(struct ingest *ingest, struct ingest_load *load);
+
+#endif
