@@ -5,7 +5,7 @@
  *
  * Attributes are given to the kernel for the shortest time there is, one to two ticks: a LOOKUP is then followed by the kernel's
  * permission check and the stat itself without a GETATTR each. As names have no time at all, every path is looked up again in every call, and
- * so a stat by path is always as fresh as that. What could be older is fstat of a descriptor: see attr_tell_locked.
+ * so a stat by path is as fresh as that, if what the kernel shows comes from that answer: see "what the kernel was told".
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { BLOCK = 4096, DOUBT_MS = 50 };	/* longer than two ticks of the slowest kernel (100 Hz) */
+enum { BLOCK = 4096 };
 
 #define TICK 1.5e-9	/* seconds; any positive time is rounded up to a tick */
 
@@ -330,33 +330,71 @@ int attr_fill(struct mount *mount, const struct serve_view *view, const struct t
 /* ---- what the kernel was told ---- */
 
 /*
- * The kernel keeps what it was told for a tick or two. If that was something else than what a handle opened just now shows, fstat
- * of that handle could be wrong for as long; open then makes the kernel forget it first. The kernel may also still be processing an older
- * answer while a newer one is under way: so for a while after two answers that differ there is doubt.
+ * The kernel takes an answer over when the thread that asked has a processor again, which on a busy machine may be
+ * long after newer answers to others; and of answers that were under way together it drops all but the first. So
+ * attributes that differ must never be under way for one inode. Where a node's become something else (a turn), the kernel
+ * is made to forget them before anybody is answered: it then drops every answer to what was asked before, this one too,
+ * and asks for the attributes alone.
+ *
+ * That is not needed where one thread alone was told of the older: it has that answer behind it when it asks again. And
+ * what GETATTR answers is shown to who asked as it is; it may tell anything, with no time to keep it.
  */
-void attr_tell_locked(struct node *node, uint64_t size, int64_t event_ns, int64_t ingest_ns)
+static bool is_same_told(const struct node *node, const struct content *content)
 {
-	int64_t now_ns = clock_monotonic();
-	bool is_same = node->told_size == size && node->told_event_ns == event_ns && node->told_ingest_ns == ingest_ns;
-
-	if (!is_same && node->told_at_ns && now_ns - node->told_at_ns < DOUBT_MS * (CLOCK_SECOND / 1000))
-		node->doubt_until_ns = now_ns + DOUBT_MS * (CLOCK_SECOND / 1000);
-	node->told_size = size;
-	node->told_event_ns = event_ns;
-	node->told_ingest_ns = ingest_ns;
-	node->told_at_ns = now_ns;
+	return node->told_size == content->text.len && node->told_event_ns == content->event_ns &&
+	       node->told_ingest_ns == content->ingest_ns;
 }
 
-bool attr_is_doubtful_locked(const struct node *node, const struct content *content)
+static void set_told(struct node *node, const struct content *content, pid_t tid)
 {
-	int64_t now_ns = clock_monotonic();
+	node->is_told = true;
+	node->told_to = tid;
+	node->told_size = content->text.len;
+	node->told_event_ns = content->event_ns;
+	node->told_ingest_ns = content->ingest_ns;
+}
 
-	if (now_ns < node->doubt_until_ns)
-		return true;
-	if (!node->told_at_ns || now_ns - node->told_at_ns >= DOUBT_MS * (CLOCK_SECOND / 1000))
-		return false;
-	return node->told_size != content->text.len || node->told_event_ns != content->event_ns ||
-	       node->told_ingest_ns != content->ingest_ns;
+/* Would that be no turn? */
+static bool can_tell(const struct node *node, const struct content *content, pid_t tid)
+{
+	return !node->is_told || is_same_told(node, content) || (tid && node->told_to == tid && !node->is_told_to_many);
+}
+
+bool attr_tell_locked(struct node *node, const struct content *content, pid_t tid)
+{
+	bool is_turn = !can_tell(node, content, tid);
+
+	node->told_turn += is_turn;
+	node->is_told_to_many = !is_turn && node->is_told && (node->is_told_to_many || node->told_to != tid);
+	set_told(node, content, tid);
+	return node->told_turn != node->void_turn;
+}
+
+bool attr_show_locked(struct node *node, const struct content *content)
+{
+	if (node->is_told && !is_same_told(node, content)) {
+		node->told_turn++;
+		node->is_told_to_many = true;
+		set_told(node, content, node->told_to);
+	}
+	return node->told_turn != node->void_turn;
+}
+
+int attr_void(struct mount *mount, struct node *node)
+{
+	uint32_t turn;
+	int rc;
+
+	pthread_mutex_lock(&mount->lock);
+	turn = node->told_turn;
+	pthread_mutex_unlock(&mount->lock);
+	/* Without a range of pages it waits for nothing. */
+	rc = fuse_lowlevel_notify_inval_inode(mount->channel.session, node_ino(mount, node), -1, 0);
+	pthread_mutex_lock(&mount->lock);
+	if (rc == 0 && (int32_t)(turn - node->void_turn) > 0)
+		node->void_turn = turn;
+	pthread_mutex_unlock(&mount->lock);
+	return rc;
 }
 
 /* ---- GETATTR ---- */
@@ -377,8 +415,18 @@ static int get_pending(struct mount *mount, struct node *node, const struct targ
 	return rc;
 }
 
+/* May the kernel keep an answer to GETATTR? */
+static bool can_keep_locked(struct node *node, const struct content *content, pid_t caller)
+{
+	if (node->n_edits || !can_tell(node, content, caller))
+		return false;
+	attr_tell_locked(node, content, caller);
+	return true;
+}
+
 /* Of a node that read handles are open on. */
-static bool get_shown(struct mount *mount, struct node *node, const struct target *target, struct stat *out)
+static bool get_shown(struct mount *mount, struct node *node, const struct target *target, pid_t caller,
+		      struct stat *out, bool *out_kept)
 {
 	struct content content = { 0 };
 	bool is_shown;
@@ -387,13 +435,14 @@ static bool get_shown(struct mount *mount, struct node *node, const struct targe
 	is_shown = node->shown;
 	if (is_shown) {
 		content = node->shown->content;
-		attr_tell_locked(node, content.text.len, content.event_ns, content.ingest_ns);
+		*out_kept = can_keep_locked(node, &content, caller);
 	}
 	pthread_mutex_unlock(&mount->lock);
 	return is_shown && attr_fill_content(mount, target, content.text.len, content.event_ns, content.ingest_ns, out) == 0;
 }
 
-static int get_current(struct mount *mount, struct node *node, const struct target *target, struct stat *out)
+static int get_current(struct mount *mount, struct node *node, const struct target *target, pid_t caller,
+		       struct stat *out, bool *out_kept)
 {
 	struct buf *buf = attr_buffer();
 	struct content content = { 0 };
@@ -410,7 +459,7 @@ static int get_current(struct mount *mount, struct node *node, const struct targ
 	if (rc < 0 || !has_content(target->kind))
 		return rc;
 	pthread_mutex_lock(&mount->lock);
-	attr_tell_locked(node, content.text.len, content.event_ns, content.ingest_ns);
+	*out_kept = can_keep_locked(node, &content, caller);
 	pthread_mutex_unlock(&mount->lock);
 	return 0;
 }
@@ -418,25 +467,27 @@ static int get_current(struct mount *mount, struct node *node, const struct targ
 int attr_get(struct mount *mount, struct node *node, pid_t caller, struct stat *out, double *out_timeout)
 {
 	struct target target;
-	bool is_edited;
+	bool is_edited, is_kept;
 	int rc;
 
 	pthread_mutex_lock(&mount->lock);
 	node_target_locked(node, &target);
 	is_edited = node->n_edits > 0;
 	pthread_mutex_unlock(&mount->lock);
-	*out_timeout = is_edited ? 0 : TICK;
+	is_kept = !is_edited;
 	if (target.kind == NODE_SCRATCH) {
 		scratch_stat(mount, node->scratch, out);
-		return 0;
+		rc = 0;
+	} else if (is_edited && get_pending(mount, node, &target, caller, false, out) == 0) {
+		rc = 0;
+	} else if (has_content(target.kind) && get_shown(mount, node, &target, caller, out, &is_kept)) {
+		rc = 0;
+	} else {
+		rc = get_current(mount, node, &target, caller, out, &is_kept);
+		if (rc == -ENOENT && is_edited)
+			rc = get_pending(mount, node, &target, caller, true, out);
 	}
-	if (is_edited && get_pending(mount, node, &target, caller, false, out) == 0)
-		return 0;
-	if (has_content(target.kind) && get_shown(mount, node, &target, out))
-		return 0;
-	rc = get_current(mount, node, &target, out);
-	if (rc == -ENOENT && is_edited)
-		rc = get_pending(mount, node, &target, caller, true, out);
+	*out_timeout = is_kept ? TICK : 0;
 	return rc;
 }
 

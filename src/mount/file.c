@@ -111,11 +111,10 @@ static void drop_shown(struct mount *mount, struct shown *shown)
 
 /* Takes what the node's handles show, or else gives it `fresh`. -EAGAIN: a lookup has answered from a newer snapshot; -ESTALE: writers
  * have the node. */
-static int share(struct mount *mount, struct node *node, struct shown *fresh, pid_t tid, struct shown **out, bool *out_doubt)
+static int share(struct mount *mount, struct node *node, struct shown *fresh, pid_t tid, struct shown **out, bool *out_must_void)
 {
 	int rc = 0;
 
-	*out_doubt = false;
 	pthread_mutex_lock(&mount->lock);
 	if (node->n_edits)
 		rc = edit_promise_locked(mount, node, tid);
@@ -132,9 +131,8 @@ static int share(struct mount *mount, struct node *node, struct shown *fresh, pi
 		node->shown = fresh;
 		fresh->is_nodes = true;
 		*out = fresh;
-		*out_doubt = attr_is_doubtful_locked(node, &fresh->content);
-		attr_tell_locked(node, fresh->content.text.len, fresh->content.event_ns, fresh->content.ingest_ns);
 	}
+	*out_must_void = rc == 0 && attr_show_locked(node, &node->shown->content);
 	pthread_mutex_unlock(&mount->lock);
 	return rc;
 }
@@ -159,22 +157,21 @@ static int render_fresh(struct mount *mount, struct node *node, const struct tar
 static int open_content(struct mount *mount, struct node *node, const struct target *target, pid_t tid, struct handle **out)
 {
 	struct shown *fresh, *shown;
-	bool doubt;
+	bool must_void;
 	int rc;
 
 	do {
 		rc = render_fresh(mount, node, target, &fresh);
 		if (rc < 0)
 			return rc;
-		rc = share(mount, node, fresh, tid, &shown, &doubt);
+		rc = share(mount, node, fresh, tid, &shown, &must_void);
 		if (rc < 0 || shown != fresh)
 			free_shown(mount, fresh);
 	} while (rc == -EAGAIN);
 	if (rc < 0)
 		return rc;
-	/* The kernel forgets the attributes alone, which waits for nothing. */
-	if (doubt)
-		fuse_lowlevel_notify_inval_inode(mount->channel.session, node_ino(mount, node), -1, 0);
+	if (must_void)
+		attr_void(mount, node);
 	*out = &shown->handle;
 	return 0;
 }

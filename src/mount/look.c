@@ -173,10 +173,21 @@ static int count_lookup(struct mount *mount, struct node *dir, const struct mean
 	return node ? 0 : -ENOMEM;
 }
 
-/* The node for a name whose current text is `content`. -EAGAIN: the view is older than what others have seen of it. */
+/* No lookup finds it any more; the answer that counted it is not given. */
+static void drop_unknown(struct mount *mount, struct node *node)
+{
+	pthread_mutex_lock(&mount->lock);
+	node_detach_locked(mount, node);
+	pthread_mutex_unlock(&mount->lock);
+	node_forget(mount, node, 1);
+}
+
+/* The node for a name whose current text is `content`. -EAGAIN: the view is older than what others have seen of it, or it
+ * takes another node. */
 static int count_content(struct mount *mount, struct node *dir, const struct meaning *meaning, const struct content *content, pid_t caller,
 			 struct node **out)
 {
+	bool must_void = false;
 	struct node *node;
 	int rc = 0;
 
@@ -199,9 +210,14 @@ static int count_content(struct mount *mount, struct node *dir, const struct mea
 		node_count_locked(node);
 		if (content->version > node->version)
 			node->version = content->version;
-		attr_tell_locked(node, content->text.len, content->event_ns, content->ingest_ns);
+		must_void = attr_tell_locked(node, content, caller);
 	}
 	pthread_mutex_unlock(&mount->lock);
+	/* An inode that the kernel is yet to make can't be told to forget what it will be made with. */
+	if (must_void && attr_void(mount, node) == -ENOENT) {
+		drop_unknown(mount, node);
+		rc = -EAGAIN;
+	}
 	*out = node;
 	return rc;
 }

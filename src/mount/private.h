@@ -46,11 +46,13 @@ struct node {
 	uint16_t n_edits;		/* open write handles; one more for ever if it was truncated by path */
 	struct scratch *scratch;	/* of SCRATCH; owned */
 	struct shown *shown;		/* what its open read handles show; NULL if there are none */
-	/* Of nodes with content: what was last told of it, so that an open can tell whether the kernel may hold something else. */
+	/* Of nodes with content: what the kernel was told of it, and may still be about to take over; see attr.c. */
 	uint64_t version;		/* of the newest snapshot that a lookup answered from */
 	uint64_t told_size;
 	int64_t told_event_ns, told_ingest_ns;
-	int64_t told_at_ns, doubt_until_ns;	/* monotonic */
+	uint32_t told_turn, void_turn;	/* how often that became something else; up to which turn the older is void */
+	pid_t told_to;			/* the thread that was told last; 0: one without a number here */
+	bool is_told, is_told_to_many;	/* ever; since the last turn */
 };
 
 /* A copy of what a node stands for, to work with outside of the lock. */
@@ -193,9 +195,12 @@ struct timespec attr_time(int64_t ns);
 int64_t attr_ns(const struct timespec *time);
 /* Shows it as the owners want it. */
 void attr_own(const struct mount_owners *owners, struct stat *st, mode_t type, mode_t mode, uid_t uid, gid_t gid);
-void attr_tell_locked(struct node *node, uint64_t size, int64_t event_ns, int64_t ingest_ns);
-/* May the kernel hold other attributes than these? */
-bool attr_is_doubtful_locked(const struct node *node, const struct content *content);
+/* Notes what an answer to the thread tells of the node. true: older answers are to be voided before it is given. */
+bool attr_tell_locked(struct node *node, const struct content *content, pid_t tid);
+/* The same of an open, which shows a text and tells nothing. */
+bool attr_show_locked(struct node *node, const struct content *content);
+/* Makes the kernel forget the attributes and drop what is still under way. -ENOENT: it doesn't have the node, or not yet. */
+int attr_void(struct mount *mount, struct node *node);
 /* Attributes of any node, as `caller` (a thread) sees it. `out_timeout`: how long the kernel may keep them. */
 int attr_get(struct mount *mount, struct node *node, pid_t caller, struct stat *out, double *out_timeout);
 double attr_timeout(void);

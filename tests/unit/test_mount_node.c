@@ -173,6 +173,44 @@ static void test_many(void)
 	free_mount(mount);
 }
 
+/* What is told of a node is to be one thing at a time: who must make the kernel forget what before an answer. */
+static void test_told(void)
+{
+	struct mount *mount = new_mount();
+	struct node *node = look(mount, &mount->root, NODE_VALUE, 3, NULL);
+	struct content one = { .event_ns = 1, .ingest_ns = 1, .text = slice_str("1\n") };
+	struct content two = { .event_ns = 2, .ingest_ns = 2, .text = slice_str("two\n") };
+	struct content three = { .event_ns = 3, .ingest_ns = 3, .text = slice_str("3\n") };
+
+	/* One thread has its answers behind it. */
+	CHECK(!attr_tell_locked(node, &one, 10));
+	CHECK(!attr_tell_locked(node, &two, 10));
+	CHECK(!attr_tell_locked(node, &one, 10));
+	/* Others are told the same; then nobody may be told anything else before the kernel has forgotten it, this thread too. */
+	CHECK(!attr_tell_locked(node, &one, 11));
+	CHECK(attr_tell_locked(node, &two, 11));
+	CHECK(attr_tell_locked(node, &two, 12));
+	node->void_turn = node->told_turn;
+	CHECK(!attr_tell_locked(node, &two, 12));
+	CHECK(attr_tell_locked(node, &three, 10));
+	node->void_turn = node->told_turn;
+	/* Who has no number here may be anybody. */
+	CHECK(!attr_tell_locked(node, &three, 0));
+	CHECK(attr_tell_locked(node, &one, 0));
+	node->void_turn = node->told_turn;
+	CHECK(attr_tell_locked(node, &two, 0));
+	node->void_turn = node->told_turn;
+	/* A handle's text differs from what its own thread was told: the kernel holds that. */
+	CHECK(!attr_show_locked(node, &two));
+	CHECK(attr_show_locked(node, &three));
+	CHECK(attr_show_locked(node, &three));
+	node->void_turn = node->told_turn;
+	CHECK(!attr_show_locked(node, &three));
+	CHECK(!attr_tell_locked(node, &three, 10));
+	CHECK(attr_tell_locked(node, &one, 10));
+	free_mount(mount);
+}
+
 /* Numbers of entries are the same whenever they are asked for, and differ where names do. */
 static void test_numbers(void)
 {
@@ -195,6 +233,7 @@ int main(void)
 	test_detach();
 	test_move();
 	test_many();
+	test_told();
 	test_numbers();
 	return test_end("mount_node");
 }
