@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { BLOCK = 4096 };
+enum { BLOCK = 4096, WATCHED_MS = 100 };
 
 #define TICK 1.5e-9	/* seconds; any positive time is rounded up to a tick */
 
@@ -347,8 +347,10 @@ static bool is_same_told(const struct node *node, const struct content *content)
 
 static void set_told(struct node *node, const struct content *content, pid_t tid)
 {
-	node->is_told = true;
+	if (!tid || node->told_to != tid)
+		node->others_at_ns = node->told_at_ns;
 	node->told_to = tid;
+	node->told_at_ns = clock_monotonic();
 	node->told_size = content->text.len;
 	node->told_event_ns = content->event_ns;
 	node->told_ingest_ns = content->ingest_ns;
@@ -357,7 +359,8 @@ static void set_told(struct node *node, const struct content *content, pid_t tid
 /* Would that be no turn? */
 static bool can_tell(const struct node *node, const struct content *content, pid_t tid)
 {
-	return !node->is_told || is_same_told(node, content) || (tid && node->told_to == tid && !node->is_told_to_many);
+	return !node->told_at_ns || is_same_told(node, content) ||
+	       (tid && node->told_to == tid && !node->is_told_to_many);
 }
 
 bool attr_tell_locked(struct node *node, const struct content *content, pid_t tid)
@@ -365,19 +368,27 @@ bool attr_tell_locked(struct node *node, const struct content *content, pid_t ti
 	bool is_turn = !can_tell(node, content, tid);
 
 	node->told_turn += is_turn;
-	node->is_told_to_many = !is_turn && node->is_told && (node->is_told_to_many || node->told_to != tid);
+	node->is_told_to_many = !is_turn && node->told_at_ns && (node->is_told_to_many || node->told_to != tid);
 	set_told(node, content, tid);
 	return node->told_turn != node->void_turn;
 }
 
 bool attr_show_locked(struct node *node, const struct content *content)
 {
-	if (node->is_told && !is_same_told(node, content)) {
+	if (node->told_at_ns && !is_same_told(node, content)) {
 		node->told_turn++;
 		node->is_told_to_many = true;
 		set_told(node, content, node->told_to);
 	}
 	return node->told_turn != node->void_turn;
+}
+
+/* A stat copies the size from the inode right after the lookup; a thread that waits just there makes that a while. */
+bool attr_is_watched_locked(const struct node *node, pid_t tid)
+{
+	int64_t at_ns = tid && node->told_to == tid ? node->others_at_ns : node->told_at_ns;
+
+	return at_ns && clock_monotonic() - at_ns < WATCHED_MS * (CLOCK_SECOND / 1000);
 }
 
 int attr_void(struct mount *mount, struct node *node)

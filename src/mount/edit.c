@@ -13,11 +13,13 @@
  * What can be judged early is judged at WRITE, since shells report errors there and not at close. A handle with a refused write stores
  * nothing any more, unless it is begun anew.
  *
- * Readers' pages belong to the kernel's inode, and truncating an inode takes mapped pages away from them. So readers and writers never
- * share a node: opening to write detaches the node from its name, and later readers get another one. Where readers have the node already,
- * or a reader comes to a writer's node that it had looked up before, the open is answered ESTALE, the kernel looks the name up again,
- * and the opening thread then finds a node that was promised to it alone. The writers' last close gives the node its name back if
- * no other node took it.
+ * Readers' pages belong to the kernel's inode, and truncating an inode takes mapped pages away from them, and shows a
+ * size of 0 to whoever is in the middle of a stat. So readers and writers never share a node: opening to write
+ * detaches the node from its name, and later readers get another one. Where readers have the node already, or others
+ * have looked it up just now, or a reader comes to a writer's node that it had looked up before, the open is answered
+ * ESTALE, the kernel looks the name up again, and the opening thread then finds a node that was promised to it alone.
+ * A second ESTALE would be the user's, so a promise stands for longer than a thread has to wait for a processor. The
+ * writers' last close gives the node its name back if no other node took it.
  */
 #include "mount/private.h"
 
@@ -28,7 +30,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PROMISE_MS = 1000 };
+enum { PROMISE_S = 60 };
 
 /* ---- whose handle it is ---- */
 
@@ -66,13 +68,13 @@ static bool is_openers(struct edit *edit, pid_t tid)
 
 /* ---- promises ---- */
 
-static void end_promise_locked(struct mount *mount, struct promise *promise)
+/* The last one takes its place. */
+static void end_promise_locked(struct mount *mount, unsigned i)
 {
-	if (!promise->node)
-		return;
-	node_drop_locked(mount, promise->node);
-	*promise = (struct promise){ 0 };
-	atomic_fetch_sub(&mount->n_promises, 1);
+	struct node *node = mount->promises[i].node;
+
+	mount->promises[i] = mount->promises[--mount->n_promises];
+	node_drop_locked(mount, node);
 }
 
 static void attach_locked(struct mount *mount, struct node *node)
@@ -84,34 +86,50 @@ static void attach_locked(struct mount *mount, struct node *node)
 
 void edit_keep_promise_locked(struct mount *mount, struct node *node)
 {
-	for (unsigned i = 0; atomic_load(&mount->n_promises) && i < PROMISES; i++) {
+	for (unsigned i = 0; i < mount->n_promises; i++) {
 		if (mount->promises[i].node != node)
 			continue;
 		if (!node->n_edits)
 			attach_locked(mount, node);
-		end_promise_locked(mount, &mount->promises[i]);
+		end_promise_locked(mount, i);
+		return;
 	}
 }
 
 struct node *edit_promised_locked(struct mount *mount, const struct node *dir, enum node_kind kind, uint32_t number, pid_t tid)
 {
-	for (unsigned i = 0; atomic_load(&mount->n_promises) && i < PROMISES; i++) {
-		struct promise *promise = &mount->promises[i];
+	for (unsigned i = 0; i < mount->n_promises; i++) {
+		const struct promise *promise = &mount->promises[i];
 		const struct node *node = promise->node;
 
-		if (!node)
-			continue;
-		if (promise->until_ns < clock_monotonic())
-			end_promise_locked(mount, promise);
-		else if (promise->tid == tid && node->parent == dir && node->kind == kind && node->number == number)
+		if (promise->tid == tid && node->parent == dir && node->kind == kind && node->number == number)
 			return promise->node;
 	}
 	return NULL;
 }
 
+/* Makes room for one more: those that nobody came back for go, and if there are none, the oldest. */
+static void end_old_promises_locked(struct mount *mount)
+{
+	int64_t now_ns = clock_monotonic();
+	unsigned oldest = 0;
+
+	for (unsigned i = 0; i < mount->n_promises;) {
+		if (mount->promises[i].until_ns < now_ns)
+			end_promise_locked(mount, i);
+		else
+			i++;
+	}
+	if (mount->n_promises < PROMISES)
+		return;
+	for (unsigned i = 1; i < PROMISES; i++)
+		if (mount->promises[i].until_ns < mount->promises[oldest].until_ns)
+			oldest = i;
+	end_promise_locked(mount, oldest);
+}
+
 int edit_promise_locked(struct mount *mount, const struct node *node, pid_t tid)
 {
-	struct promise *oldest = &mount->promises[0];
 	struct node *own = edit_promised_locked(mount, node->parent, (enum node_kind)node->kind, node->number, tid);
 
 	if (own)
@@ -119,15 +137,11 @@ int edit_promise_locked(struct mount *mount, const struct node *node, pid_t tid)
 	own = node_new_locked(mount, node->parent, (enum node_kind)node->kind, node->number, NULL);
 	if (!own)
 		return -ENOMEM;
-	for (unsigned i = 1; oldest->node && i < PROMISES; i++)
-		if (!mount->promises[i].node || mount->promises[i].until_ns < oldest->until_ns)
-			oldest = &mount->promises[i];
-	end_promise_locked(mount, oldest);
 	node_hold_locked(own);
-	*oldest = (struct promise){
-		.node = own, .tid = tid, .until_ns = clock_monotonic() + PROMISE_MS * (CLOCK_SECOND / 1000),
+	end_old_promises_locked(mount);
+	mount->promises[mount->n_promises++] = (struct promise){
+		.node = own, .tid = tid, .until_ns = clock_monotonic() + PROMISE_S * CLOCK_SECOND,
 	};
-	atomic_fetch_add(&mount->n_promises, 1);
 	return -ESTALE;
 }
 
@@ -230,13 +244,13 @@ static void free_edit(struct edit *edit)
 	free(edit);
 }
 
-/* Gives the node to the handle; -ESTALE if readers have it. */
+/* Gives the node to the handle; -ESTALE if readers have it, or somebody who may just be looking at its size. */
 static int take_node(struct mount *mount, struct node *node, struct edit *edit)
 {
 	int rc = 0;
 
 	pthread_mutex_lock(&mount->lock);
-	if (node->shown)
+	if (node->shown || attr_is_watched_locked(node, edit->tid))
 		rc = edit_promise_locked(mount, node, edit->tid);
 	if (rc == 0) {
 		edit->handle.node = node;
@@ -334,8 +348,8 @@ void edit_drop(struct mount *mount, struct edit *edit)
 void edit_free_all(struct mount *mount)
 {
 	pthread_mutex_lock(&mount->lock);
-	for (unsigned i = 0; i < PROMISES; i++)
-		end_promise_locked(mount, &mount->promises[i]);
+	while (mount->n_promises)
+		end_promise_locked(mount, 0);
 	pthread_mutex_unlock(&mount->lock);
 	while (mount->edits) {
 		struct edit *edit = mount->edits;

@@ -51,8 +51,10 @@ struct node {
 	uint64_t told_size;
 	int64_t told_event_ns, told_ingest_ns;
 	uint32_t told_turn, void_turn;	/* how often that became something else; up to which turn the older is void */
+	int64_t told_at_ns;		/* monotonic; 0: nobody was told anything */
+	int64_t others_at_ns;		/* when a thread other than told_to was told last; 0: never */
 	pid_t told_to;			/* the thread that was told last; 0: one without a number here */
-	bool is_told, is_told_to_many;	/* ever; since the last turn */
+	bool is_told_to_many;		/* since the last turn */
 };
 
 /* A copy of what a node stands for, to work with outside of the lock. */
@@ -86,12 +88,12 @@ static inline bool is_dir(enum node_kind kind)
 
 /* A node of its own that was promised to one thread, so that its write handle shares no pages with readers; see edit.c. [L] */
 struct promise {
-	struct node *node;		/* held; NULL: free */
+	struct node *node;		/* held */
 	pid_t tid;
 	int64_t until_ns;		/* monotonic */
 };
 
-enum { PROMISES = 32 };
+enum { PROMISES = 1024 };	/* more than threads that wait for one value at a time */
 
 /* A thread with a queue of calls. */
 struct worker {
@@ -115,7 +117,7 @@ struct mount {
 	struct job *closing;		/* [L] commits that a close has left behind */
 	atomic_uint unsettled;		/* write handles that await their RELEASE, and commits in `closing` */
 	struct promise promises[PROMISES];	/* [L] */
-	atomic_uint n_promises;
+	unsigned n_promises;		/* [L] */
 	struct shown *free_shown;	/* [L] */
 	unsigned n_free_shown;		/* [L] */
 	struct scratch *scratch_first;	/* [L] */
@@ -199,6 +201,8 @@ void attr_own(const struct mount_owners *owners, struct stat *st, mode_t type, m
 bool attr_tell_locked(struct node *node, const struct content *content, pid_t tid);
 /* The same of an open, which shows a text and tells nothing. */
 bool attr_show_locked(struct node *node, const struct content *content);
+/* May a thread but this one be looking at what it was told just now? */
+bool attr_is_watched_locked(const struct node *node, pid_t tid);
 /* Makes the kernel forget the attributes and drop what is still under way. -ENOENT: it doesn't have the node, or not yet. */
 int attr_void(struct mount *mount, struct node *node);
 /* Attributes of any node, as `caller` (a thread) sees it. `out_timeout`: how long the kernel may keep them. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The node table without a kernel: finding, counting, detaching, renaming, and memory that follows the forgets. */
 #include "mount/private.h"
+
+#include <errno.h>
 #include "test.h"
 
 static struct mount *new_mount(void)
@@ -211,6 +213,68 @@ static void test_told(void)
 	free_mount(mount);
 }
 
+/* A writer takes no node that another thread was told of just now. */
+static void test_watched(void)
+{
+	struct mount *mount = new_mount();
+	struct node *node = look(mount, &mount->root, NODE_VALUE, 3, NULL);
+	struct content one = { .event_ns = 1, .ingest_ns = 1, .text = slice_str("1\n") };
+
+	CHECK(!attr_is_watched_locked(node, 10));
+	attr_tell_locked(node, &one, 10);
+	attr_tell_locked(node, &one, 10);
+	CHECK(!attr_is_watched_locked(node, 10));
+	CHECK(attr_is_watched_locked(node, 11));
+	attr_tell_locked(node, &one, 11);
+	CHECK(attr_is_watched_locked(node, 10));
+	CHECK(attr_is_watched_locked(node, 11));
+	attr_tell_locked(node, &one, 11);
+	CHECK(attr_is_watched_locked(node, 11));
+	node->others_at_ns -= 3600 * CLOCK_SECOND;
+	CHECK(!attr_is_watched_locked(node, 11));
+	CHECK(attr_is_watched_locked(node, 10));
+	CHECK(attr_is_watched_locked(node, 0));
+	free_mount(mount);
+}
+
+/* Hundreds of threads may be on their way back to one name, each to a node of its own; past the bound the oldest gives way. */
+static void test_promises(void)
+{
+	struct mount *mount = new_mount();
+	struct node *entity = look(mount, &mount->root, NODE_ENTITY, 0, "u1"), *value = look(mount, entity, NODE_VALUE, 3, NULL);
+	struct node *own;
+
+	CHECK(!edit_promised_locked(mount, entity, NODE_VALUE, 3, 1));
+	for (pid_t tid = 1; tid <= PROMISES; tid++)
+		CHECK_INT(edit_promise_locked(mount, value, tid), -ESTALE);
+	CHECK_INT(mount->n_nodes, PROMISES + 2);
+	for (pid_t tid = 1; tid <= PROMISES; tid++) {
+		own = edit_promised_locked(mount, entity, NODE_VALUE, 3, tid);
+		CHECK(own && own != value && !own->is_attached);
+		CHECK(!edit_promised_locked(mount, entity, NODE_BIN, 3, tid));
+	}
+	CHECK_INT(edit_promise_locked(mount, value, 7), 0);
+	CHECK_INT(edit_promise_locked(mount, value, PROMISES + 1), -ESTALE);
+	CHECK(!edit_promised_locked(mount, entity, NODE_VALUE, 3, 1));
+	CHECK(edit_promised_locked(mount, entity, NODE_VALUE, 3, PROMISES + 1));
+	/* A promise that is kept is over; the node gets the name, if that is free. */
+	node_detach_locked(mount, value);
+	own = edit_promised_locked(mount, entity, NODE_VALUE, 3, 8);
+	node_count_locked(own);
+	edit_keep_promise_locked(mount, own);
+	CHECK(own->is_attached);
+	CHECK(!edit_promised_locked(mount, entity, NODE_VALUE, 3, 8));
+	/* Those that nobody came back for go when the next one is made. */
+	for (unsigned i = 0; i < mount->n_promises; i++)
+		mount->promises[i].until_ns = i % 2 ? 0 : INT64_MAX;
+	CHECK_INT(edit_promise_locked(mount, own, PROMISES + 2), -ESTALE);
+	CHECK_INT(mount->n_promises, PROMISES / 2 + 1);
+	edit_free_all(mount);
+	CHECK_INT(mount->n_promises, 0);
+	CHECK_INT(mount->n_nodes, 3);
+	free_mount(mount);
+}
+
 /* Numbers of entries are the same whenever they are asked for, and differ where names do. */
 static void test_numbers(void)
 {
@@ -234,6 +298,8 @@ int main(void)
 	test_move();
 	test_many();
 	test_told();
+	test_watched();
+	test_promises();
 	test_numbers();
 	return test_end("mount_node");
 }
