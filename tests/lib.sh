@@ -35,6 +35,7 @@ set -eEu -o pipefail
 export LC_ALL=C
 umask 022
 
+newline=$'\n'
 daemon_pid=
 daemon_args=()
 broker_args=()
@@ -360,5 +361,6 @@ case_end() {
 	exit "$rc"
 }
 
-trap 'printf "%s: FAIL: this command failed: %s\n" "${BASH_SOURCE[0]#"$PWD"/}:$LINENO" "$BASH_COMMAND" >&2' ERR
+# The first line of the command only: a here-document is part of it, and what it said itself stands right above.
+trap 'printf "%s: FAIL: this command failed: %s\n" "${BASH_SOURCE[0]#"$PWD"/}:$LINENO" "${BASH_COMMAND%%"$newline"*}" >&2' ERR
 trap case_end EXIT
