@@ -175,9 +175,10 @@ END
 	[[ $got == "$1" ]] || fail "write of \"$3\" to $2: $got, wanted $1"
 }
 
-# eventually SECONDS COMMAND...: repeats it until it succeeds.
+# eventually SECONDS COMMAND...: repeats it until it succeeds. A busy machine gets several times as long, which costs nothing where
+# it does succeed.
 eventually() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + 5 * $1))
 
 	shift
 	case_checks=$((case_checks + 1))
@@ -217,7 +218,7 @@ is_mounted() {
 # start_daemon [ARGUMENTS...]: featurefs "$STORE" "$MNT" -f ARGUMENTS, in the background; returns when the mount answers. Its
 # output goes to $LOG. Set STORE and MNT anew for a second one (stop_daemon knows the last).
 start_daemon() {
-	local end=$((SECONDS + 30))
+	local end=$((SECONDS + 50))
 
 	daemon_args=("$@")
 	mkdir -p "$MNT"
@@ -241,7 +242,7 @@ refuse_daemon() {
 	shift 2
 	case_checks=$((case_checks + 1))
 	mkdir -p "$MNT"
-	said=$(timeout 20 featurefs "$STORE" "$MNT" -f "$@" 2>&1) || rc=$?
+	said=$(timeout 50 featurefs "$STORE" "$MNT" -f "$@" 2>&1) || rc=$?
 	[[ $rc == "$status" ]] || fail "featurefs $*: exit $rc, wanted $status; it said: $said"
 	grep -qE "$regex" <<< "$said" || fail "featurefs $*: it said: $said"
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A disk that stalls: preloaded into the daemon, it makes each fdatasync and fsync wait first, for as many milliseconds as the file named by
- * STALL_FILE says at that moment; without that file nothing waits.
+ * A disk that stalls: preloaded into the daemon, it makes each fdatasync and fsync wait first while the file named by STALL_FILE is there,
+ * for as many milliseconds at the most as that says, or half a minute. So a test can say when the disk comes back, where a clock would run
+ * out on a busy machine.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -9,24 +10,30 @@
 #include <time.h>
 #include <unistd.h>
 
-static void stall(void)
+enum { STEP_MS = 10, LONGEST_MS = 30000 };
+
+static long most_ms(const char *path)
 {
-	const char *path = getenv("STALL_FILE");
 	char text[16] = "";
-	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	long ms;
 
 	if (fd < 0)
-		return;
+		return 0;
 	if (read(fd, text, sizeof text - 1) < 0)
 		text[0] = '\0';
 	close(fd);
 	ms = strtol(text, NULL, 10);
-	if (ms > 0) {
-		struct timespec ts = { ms / 1000, ms % 1000 * 1000000L };
+	return ms > 0 ? ms : LONGEST_MS;
+}
 
-		nanosleep(&ts, NULL);
-	}
+static void stall(void)
+{
+	const struct timespec step = { .tv_nsec = STEP_MS * 1000000L };
+	const char *path = getenv("STALL_FILE");
+
+	for (long left = path ? most_ms(path) : 0; left > 0 && access(path, F_OK) == 0; left -= STEP_MS)
+		nanosleep(&step, NULL);
 }
 
 static int call_next(const char *name, int fd)

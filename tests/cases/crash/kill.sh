@@ -19,6 +19,7 @@ for i in 1 2 3 4; do mkdir "$MNT/g/w$i"; done
 round() {
 	local i
 
+	rm -f "$DIR"/acked.*
 	for i in 1 2 3 4; do
 		(
 			trap - EXIT ERR
@@ -31,6 +32,7 @@ round() {
 			done
 		) 2> /dev/null &
 	done
+	for i in 1 2 3 4; do eventually 10 test -s "$DIR/acked.$i"; done
 	sleep "0.$((RANDOM % 5 + 4))"
 	crash_daemon
 	for job in $(jobs -p); do wait "$job" || true; done

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The disk stalls: each fdatasync takes four seconds. Reads go on as ever while a dozen writers wait, and all of those succeed afterwards.
+# The disk stalls: no fdatasync ends. Reads go on as ever while a dozen writers wait, and all of those succeed when it comes back.
 # claims: B3 K1 W7
 # limit: 90
 . "$TESTS/lib.sh"
@@ -30,13 +30,12 @@ type = string
 END
 for i in $(seq 14); do mkdir "$MNT/g/w$i"; echo 0 > "$MNT/g/w$i/n"; done
 
-echo 4000 > "$STALL_FILE"
-begin=$(date +%s%N)
+touch "$STALL_FILE"
 for i in $(seq 12); do
 	(
 		trap - EXIT ERR
 		fsop put "$MNT/g/w$i/n" "$i"$'\n' > "$DIR/answer.$i" 2>&1
-		date +%s%N > "$DIR/time.$i"
+		touch "$DIR/answered.$i"
 	) &
 	writers="${writers:-} $!"
 done
@@ -63,7 +62,7 @@ calls.update({"list": lambda: len(os.listdir(g)) == 14 or sys.exit("a listing of
               "attribute": lambda: os.getxattr(g + "/w14/n", "user.lane"), "refused write": refused})
 calls.update({name: (lambda name=name: open(root + "/" + name).read()) for name in ("g/.schema", "g/.stats", "g/.errors", ".featurefs/status")})
 took, rounds, end = {}, 0, time.monotonic() + 2.8
-while time.monotonic() < end:
+while time.monotonic() < end or rounds < 3:
     for name, call in calls.items():
         begin = time.monotonic()
         call()
@@ -71,9 +70,10 @@ while time.monotonic() < end:
     rounds += 1
 worst = max(took, key=took.get)
 print("%d rounds of reads while the disk stalled, the slowest was %s, %.0f ms" % (rounds, worst, took[worst] * 1000))
-assert rounds >= 3 and took[worst] < 1, took
+# One that waits for the disk takes half a minute.
+assert took[worst] < 10, took
 END
-same "$(ls "$DIR"/time.* 2> /dev/null | wc -l)" 0 "answered while the disk stalled"
+same "$(ls "$DIR"/answered.* 2> /dev/null | wc -l)" 0 "answered while the disk stalled"
 ok reads go on
 
 rm -f "$STALL_FILE"
@@ -83,8 +83,6 @@ for i in $(seq 12); do
 	same "$(cat "$DIR/answer.$i")" ok "writer $i"
 	same "$(cat "$MNT/g/w$i/n")" "$i"
 done
-first=$(cat "$DIR"/time.* | sort -n | head -n 1)
-same "$(((first - begin) / 1000000 >= 3500))" 1 "no writer was answered before the disk was: $(((first - begin) / 1000000)) ms"
 recrash
 for i in $(seq 12); do same "$(cat "$MNT/g/w$i/n")" "$i"; done
 ok all writers succeeded

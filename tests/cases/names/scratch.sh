@@ -6,7 +6,7 @@
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/fsop.sh"
 
-start_daemon -o scratch_files=8 -o scratch_bytes=1M -o scratch_time=2s
+start_daemon -o scratch_files=8 -o scratch_bytes=1M -o scratch_time=5s
 define g <<'END'
 [feature n]
 type = int64
@@ -69,7 +69,7 @@ same "$(cat ../u2/n)" 9
 ok renamed onto a feature
 
 rm -f ../.tmp1
-sleep 3
+eventually 10 grep -qx 'scratch_files: 0' "$MNT/.featurefs/status"
 for i in $(seq 8); do
 	echo "$i" > ".s$i"
 done
@@ -86,7 +86,8 @@ head -c 500000 /dev/zero > .ok
 rm .ok
 echo left > .left
 exec 3> .held
-sleep 4
+# To ask for it is to use it.
+eventually 10 bash -c 'sleep 7; ! stat .left 2> /dev/null'
 absent .left
 echo 1 >&3
 exec 3>&-

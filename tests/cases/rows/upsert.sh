@@ -65,8 +65,9 @@ same "$(stat -c %Y "$MNT/g/u1/n")" 1767225600 "forced by name"
 : > "$up"
 gives ok put "$up"
 same "$(cat "$up" | wc -c)" 0
-(sleep 0.2; echo '{"entity": "bg", "features": {"n": 1}}') > "$up" &
+(until [[ -e $DIR/go ]]; do sleep 0.05; done; echo '{"entity": "bg", "features": {"n": 1}}') > "$up" &
 absent "$MNT/g/bg"
+touch "$DIR/go"
 eventually 5 test -e "$MNT/g/bg/n"
 expect_fail ANY rm "$up"
 ok order, deletes, force

@@ -9,7 +9,7 @@
 start_daemon -o ingest.sweep_interval=1h
 define g <<'END'
 [group]
-ttl = 3s
+ttl = 8s
 [feature n]
 type = int64
 [feature s]

@@ -39,7 +39,9 @@ echo 5 >| "$e/n"; is "$(cat "$e/n")" 5 clobber
 { cat "$DIR/row1"; sleep 0.1; cat "$DIR/row2"; } > "$MNT/g/.upsert"
 is "$(cat "$MNT/g/a/n" "$MNT/g/b/n")" "1
 2" upsert
-{ sleep 0.3; echo 6; } > "$e/n" & is "$(cat "$e/n")" 45 "before the background child is done"; wait; is "$(cat "$e/n")" 6 background
+rm -f "$DIR/go"
+{ until [ -e "$DIR/go" ]; do sleep 0.05; done; echo 6; } > "$e/n" & is "$(cat "$e/n")" 45 "before the background child is done"
+: > "$DIR/go"; wait; is "$(cat "$e/n")" 6 background
 exec 3> "$e/s"; echo part >&3; /bin/echo more >&3; exec 3>&-; is "$(cat "$e/s")" "part
 more" exec
 exec 4>> "$e/s"; echo tail >&4; exec 4>&-; is "$(tail -n 1 "$e/s")" tail "exec append"
