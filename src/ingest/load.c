@@ -252,16 +252,16 @@ static struct slice item_record(const struct chunk *chunk, const struct item *it
 	return slice_of(chunk->given.data + item->record_at, item->end - item->record_at);
 }
 
-static void tell_refused(struct ingest_load *load, struct slice entity, struct slice record, int rc, const struct why *why)
+static int tell_refused(struct ingest_load *load, struct slice entity, struct slice record, int rc, const struct why *why)
 {
 	struct record_stamp stamp = { 0 };
 	struct record rec;
 
 	if (!load->options.refused)
-		return;
+		return 0;
 	if (record_view(record, &rec) == 0)
 		record_stamp(&rec, 0, &stamp);
-	load->options.refused(load->options.arg, entity, stamp.origin, rc, why);
+	return load->options.refused(load->options.arg, entity, stamp.origin, rc, why);
 }
 
 static bool ends_load(int rc)
@@ -291,7 +291,9 @@ static int judge_item(struct ingest_load *load, struct chunk *chunk, const struc
 		return rc;
 	if (rc < 0) {
 		chunk->part.tally.figures.refused++;
-		tell_refused(load, entity, in, rc, why);
+		rc = tell_refused(load, entity, in, rc, why);
+		if (rc < 0)
+			return rc;
 	}
 	if (!verdict.writes || !verdict.as_given)
 		choose(chunk, item, from_at, chooses);
@@ -653,8 +655,9 @@ int ingest_load_row(struct ingest_load *load, struct slice entity, struct slice 
 	if (!entity.len || entity.len > TEXT_ENTITY_MAX) {
 		atomic_fetch_add_explicit(&load->bad_names, 1, memory_order_relaxed);
 		rc = why_fail(why, entity.len ? ENAMETOOLONG : EINVAL, "an entity's name has 1 to %d bytes", TEXT_ENTITY_MAX);
-		tell_refused(load, entity, record, rc, why);
-		return 0;
+		rc = tell_refused(load, entity, record, rc, why);
+		load->state = rc < 0 ? LOAD_FAILED : LOAD_OPEN;
+		return rc;
 	}
 	rc = add_row(load, entity, record, why);
 	if (rc == 0 && load->chunks[load->filling].given.len >= load->chunk_bytes)

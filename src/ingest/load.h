@@ -39,8 +39,9 @@ struct ingest_load_options {
 	 * ingest_load_row or ingest_load_publish runs, maybe from another thread than theirs, never from two at once. */
 	int (*find)(void *arg, struct slice entity, struct buf *out);
 	/* A row that the group's rules or the clock refuse (a time in the future, a value out of range): it is left out, the load goes on;
-	 * the caller decides. `origin` is that of its first stamp. Called like `find`. May be NULL. */
-	void (*refused)(void *arg, struct slice entity, uint64_t origin, int rc, const struct why *why);
+	 * the caller decides: a negative errno ends the load with it, unpublished. `origin` is that of its first stamp. Called like `find`.
+	 * May be NULL. */
+	int (*refused)(void *arg, struct slice entity, uint64_t origin, int rc, const struct why *why);
 	void *arg;
 };
 

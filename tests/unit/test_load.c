@@ -369,7 +369,7 @@ static int find(void *arg, struct slice entity, struct buf *out)
 	return -ENOENT;
 }
 
-static void refused(void *arg, struct slice entity, uint64_t origin, int rc, const struct why *why)
+static int refused(void *arg, struct slice entity, uint64_t origin, int rc, const struct why *why)
 {
 	struct job *job = arg;
 
@@ -380,6 +380,7 @@ static void refused(void *arg, struct slice entity, uint64_t origin, int rc, con
 	/* Here the part's snapshot is taken and its commit to come. */
 	for (unsigned n = job->meddles; n; n--)
 		meddle(job->world, job->model);
+	return 0;
 }
 
 static void make_given(struct given *given, unsigned share_bad)
