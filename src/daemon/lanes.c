@@ -23,9 +23,23 @@ static void take_apart(const char *path, struct place *out)
 	out->file = path[len] ? path + len + 1 : NULL;
 }
 
-static bool is_direct(const char *lane)
+/* The lanes that are always there. */
+static const struct fixed {
+	const char *name;
+	void (*render)(struct status *status, struct buf *out);
+} fixed[] = {
+	{ "batch", status_batch },
+	{ "direct", status_direct },
+};
+
+enum { N_FIXED = sizeof(fixed) / sizeof(*fixed) };
+
+static const struct fixed *find_fixed(const char *lane)
 {
-	return !strcmp(lane, "direct");
+	for (int i = 0; i < N_FIXED; i++)
+		if (!strcmp(lane, fixed[i].name))
+			return &fixed[i];
+	return NULL;
 }
 
 static int stat_lane(void *arg, uint32_t group_id, const char *path, struct mount_entry *out)
@@ -38,28 +52,34 @@ static int stat_lane(void *arg, uint32_t group_id, const char *path, struct moun
 	*out = (struct mount_entry){ .is_dir = !place.file, .mode = place.file ? 0444 : 0555, .changed_ns = clock_now() };
 	if (!place.lane[0])
 		return 0;
-	if (!is_direct(place.lane) || (place.file && strcmp(place.file, "status")))
+	if (!find_fixed(place.lane) || (place.file && strcmp(place.file, "status")))
 		return -ENOENT;
 	return 0;
 }
 
 static int list_lanes(void *arg, uint32_t group_id, const char *path, struct buf *out)
 {
-	const char *name = path[0] ? "status" : "direct";
-
 	(void)arg;
 	(void)group_id;
-	buf_append(out, name, strlen(name) + 1);
+	if (path[0])
+		buf_append(out, "status", sizeof("status"));
+	for (int i = 0; !path[0] && i < N_FIXED; i++)
+		buf_append(out, fixed[i].name, strlen(fixed[i].name) + 1);
 	return buf_error(out);
 }
 
 static int render_lane(void *arg, uint32_t group_id, const char *path, struct buf *out)
 {
 	struct lanes *lanes = arg;
+	struct place place;
+	const struct fixed *lane;
 
 	(void)group_id;
-	(void)path;
-	status_direct(lanes->status, out);
+	take_apart(path, &place);
+	lane = find_fixed(place.lane);
+	if (!lane)
+		return -ENOENT;
+	lane->render(lanes->status, out);
 	return buf_error(out);
 }
 

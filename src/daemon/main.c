@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's wiring: rooms are built bottom-up (store, catalog, ingest, direct lane, mount) and taken down in reverse. All threads are
- * named here or started by a door that this file calls: the FUSE threads (mount_run), ingest's own thread and its sweeper
- * (ingest_start), the checkpoints (store_open), and the one below that waits for signals.
+ * The daemon's wiring: rooms are built bottom-up (store, catalog, ingest, batch and direct lane, mount) and taken down in reverse. All
+ * threads are named here or started by a door that this file calls: the FUSE threads (mount_run), ingest's own thread and its sweeper
+ * (ingest_start), the batch lane's worker and keeper (batch_start), the checkpoints (store_open), and the one below that waits for signals.
  *
  * Detaching comes first, before any thread or map exists, for neither survives a fork. The parent stays until the child says that
  * the file system is mounted, asks the mount point itself whether it answers, and returns the child's exit status if it does not
@@ -25,6 +25,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "batch/batch.h"
 #include "daemon/lanes.h"
 #include "daemon/options.h"
 #include "daemon/status.h"
@@ -46,6 +47,7 @@ struct daemon {
 	struct store *store;
 	struct catalog_current *cur;
 	struct ingest *ingest;
+	struct batch *batch;
 	struct direct direct;
 	struct status status;
 	struct lanes lanes;
@@ -442,6 +444,25 @@ static struct mount_owners owners_of(const struct options *options)
 	};
 }
 
+static int start_batch(struct daemon *daemon)
+{
+	const struct options *options = &daemon->options;
+	const struct batch_options batch_options = {
+		.spool_bytes = options->spool_bytes,
+		.spool_files = options->spool_files,
+		.retention_ns = options->retention_ns,
+		.settle_ns = options->settle_ns,
+		.memory_bytes = options->batch_memory_bytes,
+		.read_only = options->read_only,
+	};
+	struct why why = { "" };
+	int rc = batch_start(daemon->store, daemon->cur, daemon->ingest, &batch_options, &daemon->batch, &why);
+
+	if (rc < 0)
+		log_error("%s: cannot take imports: %s", daemon->store_path, why.text[0] ? why.text : strerror(-rc));
+	return rc;
+}
+
 static int open_mount(struct daemon *daemon)
 {
 	struct options *options = &daemon->options;
@@ -457,6 +478,7 @@ static int open_mount(struct daemon *daemon)
 		.scratch_ns = options->scratch_ns,
 		.controls = daemon->status.controls,
 		.trees = daemon->lanes.trees,
+		.batch = daemon->batch,
 	};
 	struct buf kernel = { 0 };
 	struct why why = { "" };
@@ -492,7 +514,11 @@ static int build(struct daemon *daemon)
 		rc = start_ingest(daemon);
 	if (rc < 0)
 		return rc;
+	rc = start_batch(daemon);
+	if (rc < 0)
+		return rc;
 	daemon->direct = (struct direct){ daemon->store, daemon->cur, daemon->ingest };
+	daemon->status.batch = daemon->batch;
 	daemon->status.store = daemon->store;
 	daemon->status.cur = daemon->cur;
 	daemon->status.ingest = daemon->ingest;
@@ -519,6 +545,7 @@ static int take_down(struct daemon *daemon)
 	if (daemon->mount && !daemon->has_signals)
 		mount_stop(daemon->mount);
 	mount_close(daemon->mount);
+	batch_stop(daemon->batch);
 	if (daemon->ingest)
 		ingest_stop(daemon->ingest);
 	catalog_current_free(daemon->cur);

@@ -25,7 +25,9 @@ struct options {
 
 	uint64_t map_bytes, segment_bytes, log_keep_bytes, checkpoint_bytes, scratch_bytes;
 	int64_t checkpoint_ns, future_ns, tombstone_ns, sweep_ns, scratch_ns;
-	unsigned threads, scratch_files;
+	uint64_t spool_bytes, batch_memory_bytes;
+	int64_t retention_ns, settle_ns;
+	unsigned threads, scratch_files, spool_files;
 	int durability;			/* enum options_durability */
 	int log_level;			/* enum log_level */
 	bool read_only, allow_other;

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "batch/batch.h"
 #include "ingest/ingest.h"
 #include "serve/serve.h"
 #include "store/store.h"
@@ -207,6 +208,29 @@ static void print_mount_metrics(const struct mount_figures *figures, struct buf 
 	metric(out, "scratch_bytes", "gauge", "Memory of scratch files", figures->scratch_bytes);
 }
 
+static void print_batch_metrics(struct batch *batch, struct buf *out)
+{
+	struct batch_figures figures;
+
+	batch_figures(batch, NULL, &figures);
+	metric(out, "imports_waiting", "gauge", "Imports that wait for their turn", figures.waiting);
+	metric(out, "imports_running", "gauge", "Imports that are being loaded", figures.running);
+	head(out, "imports_total", "counter", "Imports that ended, by how");
+	buf_printf(out, "featurefs_imports_total{end=\"done\"} %" PRIu64 "\nfeaturefs_imports_total{end=\"failed\"} %" PRIu64
+		   "\nfeaturefs_imports_total{end=\"cancelled\"} %" PRIu64 "\n", figures.done, figures.failed, figures.cancelled);
+	metric(out, "import_rows_total", "counter", "Rows read by imports", figures.rows);
+	metric(out, "import_rejected_rows_total", "counter", "Rows among them that were refused", figures.rejected);
+	metric(out, "import_duplicate_rows_total", "counter", "Rows that came together with others of their entity", figures.duplicates);
+	head(out, "import_values_total", "counter", "Values of loaded imports, by what came of them");
+	buf_printf(out, "featurefs_import_values_total{result=\"changed\"} %" PRIu64 "\nfeaturefs_import_values_total{result=\"confirmed\"} %"
+		   PRIu64 "\nfeaturefs_import_values_total{result=\"unchanged\"} %" PRIu64
+		   "\nfeaturefs_import_values_total{result=\"late\"} %" PRIu64 "\n", figures.changed, figures.confirmed, figures.unchanged,
+		   figures.late);
+	metric(out, "import_deleted_entities_total", "counter", "Entities that snapshots took away", figures.deleted);
+	metric(out, "spool_bytes", "gauge", "Bytes of dropped files that are not loaded yet", figures.spool_bytes);
+	metric(out, "spool_files", "gauge", "Files and directories in .import", figures.spool_files);
+}
+
 static void print_reject_metrics(struct reject_log *log, struct buf *out)
 {
 	head(out, "rejected_total", "counter", "Refusals by reason");
@@ -268,6 +292,7 @@ static void render_metrics(void *arg, struct buf *out)
 	metric(out, "oldest_reader_commits_behind", "gauge", "Commits since the oldest of those began", got.readers.oldest_behind);
 	print_ingest_metrics(&got.ingest, out);
 	print_mount_metrics(&got.mount, out);
+	print_batch_metrics(status->batch, out);
 	print_reject_metrics(log, out);
 	if (got.rc == 0)
 		print_group_metrics(&got, log, out);
@@ -298,6 +323,20 @@ static void render_config(void *arg, struct buf *out)
 	struct status *status = arg;
 
 	options_print(status->options, out);
+}
+
+void status_batch(struct status *status, struct buf *out)
+{
+	struct batch_figures figures;
+
+	batch_figures(status->batch, NULL, &figures);
+	buf_printf(out, "state: %s\nwaiting: %" PRIu64 "\nrunning: %" PRIu64 "\ndone: %" PRIu64 "\nfailed: %" PRIu64 "\ncancelled: %" PRIu64 "\n",
+		   status->options->read_only ? "read-only" : "running", figures.waiting, figures.running, figures.done, figures.failed,
+		   figures.cancelled);
+	buf_printf(out, "rows: %" PRIu64 "\nrejected: %" PRIu64 "\nduplicates: %" PRIu64 "\nchanged: %" PRIu64 "\nconfirmed: %" PRIu64
+		   "\nunchanged: %" PRIu64 "\nlate: %" PRIu64 "\ndeleted: %" PRIu64 "\n", figures.rows, figures.rejected, figures.duplicates,
+		   figures.changed, figures.confirmed, figures.unchanged, figures.late, figures.deleted);
+	buf_printf(out, "spool_bytes: %" PRIu64 "\nspool_files: %" PRIu64 "\n", figures.spool_bytes, figures.spool_files);
 }
 
 void status_direct(struct status *status, struct buf *out)

@@ -14,6 +14,7 @@ struct status {
 	struct store *store;
 	struct catalog_current *cur;
 	struct ingest *ingest;
+	struct batch *batch;
 	struct mount *mount;		/* NULL until it is mounted */
 	int64_t started_ns;		/* of clock_monotonic() */
 	struct mount_control controls[6];
@@ -23,5 +24,6 @@ struct status {
 void status_init(struct status *status);
 /* What the direct lane has done. */
 void status_direct(struct status *status, struct buf *out);
+void status_batch(struct status *status, struct buf *out);
 
 #endif

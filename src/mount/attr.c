@@ -321,6 +321,8 @@ int attr_fill(struct mount *mount, const struct serve_view *view, const struct t
 	case NODE_TREE_DIR:
 	case NODE_TREE_FILE:
 		return tree_attr(mount, target, out);
+	case NODE_IMPORT:
+		return import_attr_root(mount, target->group_id, out);
 	default:
 		grp = catalog_find_id(view->cat, target->group_id);
 		return grp && target->group_id != CATALOG_ROOT_ID ? fill_in_group(mount, view, grp, target, content, out) : -ENOENT;
@@ -489,6 +491,8 @@ int attr_get(struct mount *mount, struct node *node, pid_t caller, struct stat *
 	if (target.kind == NODE_SCRATCH) {
 		scratch_stat(mount, node->scratch, out);
 		rc = 0;
+	} else if (is_import(target.kind)) {
+		rc = import_attr(mount, node, out);
 	} else if (is_edited && get_pending(mount, node, &target, caller, false, out) == 0) {
 		rc = 0;
 	} else if (has_content(target.kind) && get_shown(mount, node, &target, caller, out, &is_kept)) {

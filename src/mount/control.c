@@ -16,6 +16,19 @@ int control_find(const struct mount_control *controls, const char *name)
 	return -1;
 }
 
+/* Of those whose reports are kept. */
+static void print_imports(struct batch *batch, uint32_t group_id, struct buf *out)
+{
+	struct batch_figures figures;
+
+	batch_figures(batch, &group_id, &figures);
+	buf_printf(out, "imports_waiting: %llu\nimports_running: %llu\nimports_done: %llu\nimports_failed: %llu\nimports_cancelled: %llu\n",
+		   (unsigned long long)figures.waiting, (unsigned long long)figures.running, (unsigned long long)figures.done,
+		   (unsigned long long)figures.failed, (unsigned long long)figures.cancelled);
+	buf_printf(out, "imported_rows: %llu\nimported_rows_rejected: %llu\n", (unsigned long long)figures.rows,
+		   (unsigned long long)figures.rejected);
+}
+
 static int render_stats(const struct direct *lane, uint32_t group_id, struct buf *out)
 {
 	const struct catalog_group *grp;
@@ -57,9 +70,19 @@ int control_render(struct mount *mount, const struct target *target, struct buf 
 	const struct mount_tree *tree;
 	int rc;
 
-	if (target->kind != NODE_TREE_FILE)
-		return control_render_plain(mount->lane, mount->options.controls, target, out);
-	tree = &mount->options.trees[target->number];
-	rc = tree->render(tree->arg, target->group_id, target->entity, out);
+	switch (target->kind) {
+	case NODE_TREE_FILE:
+		tree = &mount->options.trees[target->number];
+		rc = tree->render(tree->arg, target->group_id, target->entity, out);
+		break;
+	case NODE_REPORT:
+		rc = batch_report(mount->options.batch, target->group_id, target->entity, out);
+		break;
+	default:
+		rc = control_render_plain(mount->lane, mount->options.controls, target, out);
+		break;
+	}
+	if (rc == 0 && target->kind == NODE_STATS && mount->options.batch)
+		print_imports(mount->options.batch, target->group_id, out);
 	return rc < 0 ? rc : buf_error(out);
 }

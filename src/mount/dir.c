@@ -7,6 +7,7 @@
  *	index + 3	in .featurefs, behind that file; in a tree, behind that name. Trees of .featurefs follow its files
  *	slot + 3	in an entity, behind the feature of that slot
  *	number + 3	in a group, behind the entity of that number in this handle's listing (listing.c)
+ *	any		in .import, as the real directory has it
  *
  * so that only groups need something remembered in the handle. Each READDIR takes a view of its own: a listing that takes long
  * holds no snapshot, and sees what comes behind the place where it is. No READDIRPLUS, for it would make a node for each name listed.
@@ -21,6 +22,9 @@
 struct dir {
 	struct handle handle;
 	struct listing listing;		/* of a group */
+	DIR *real;			/* of .import and what is below it; NULL: there is nothing */
+	long real_off;			/* where it stands */
+	struct buf names;		/* of .reports, each with its NUL */
 	atomic_uint turns;		/* READDIRs so far: the kernel sends one at a time, and this orders them for all to see */
 };
 
@@ -31,6 +35,9 @@ static void free_dir(struct mount *mount, struct dir *dir)
 	atomic_load_explicit(&dir->turns, memory_order_acquire);
 	node_drop(mount, dir->handle.node);
 	listing_release(&dir->listing);
+	if (dir->real)
+		closedir(dir->real);
+	buf_release(&dir->names);
 	free(dir);
 	atomic_fetch_sub(&mount->handles, 1);
 }
@@ -48,6 +55,15 @@ void dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	dir->handle = (struct handle){ .kind = HANDLE_DIR, .node = node_of(mount, ino) };
 	node_hold(mount, dir->handle.node);
 	atomic_fetch_add(&mount->handles, 1);
+	if (is_import((enum node_kind)dir->handle.node->kind)) {
+		int rc = import_open_dir(mount, dir->handle.node, &dir->real, &dir->names);
+
+		if (rc < 0) {
+			free_dir(mount, dir);
+			fuse_reply_err(req, -rc);
+			return;
+		}
+	}
 	fi->fh = (uintptr_t)dir;
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		free_dir(mount, dir);		/* nobody waits for it any more */
@@ -248,6 +264,38 @@ int dir_list_group(const struct serve_view *view, const struct catalog_group *gr
 	return rc;
 }
 
+/* Offsets are those of the real directory. */
+static void list_import(struct dir *dir, struct dir_reply *reply, off_t off)
+{
+	struct dirent *entry;
+
+	if (!dir->real || off != dir->real_off) {
+		if (dir->real)
+			seekdir(dir->real, off);
+		dir->real_off = off;
+	}
+	while (dir->real && (entry = readdir(dir->real))) {
+		if (!dir_add(reply, entry->d_name, entry->d_type == DT_DIR ? S_IFDIR : S_IFREG, import_number(entry), entry->d_off)) {
+			seekdir(dir->real, dir->real_off);
+			return;
+		}
+		dir->real_off = entry->d_off;
+	}
+}
+
+static void list_reports(const struct dir *dir, const struct target *target, struct dir_reply *reply, uint64_t off)
+{
+	uint64_t i = 0;
+
+	for (size_t at = 0; at < dir->names.len; at += strlen(dir->names.data + at) + 1, i++) {
+		const char *name = dir->names.data + at;
+
+		if (i + DIR_FIRST > off && !dir_add(reply, name, S_IFREG, attr_number(NODE_REPORT, target->group_id, 0, slice_str(name)),
+					    (off_t)(i + DIR_FIRST)))
+			return;
+	}
+}
+
 static int list(struct mount *mount, const struct serve_view *view, const struct target *target, struct dir *dir, struct dir_reply *reply,
 		uint64_t off)
 {
@@ -255,6 +303,10 @@ static int list(struct mount *mount, const struct serve_view *view, const struct
 	uint64_t self = attr_number(target->kind, target->group_id, target->number, target_entity(target));
 	uint64_t up = FUSE_ROOT_ID;
 
+	if (target->kind == NODE_IMPORT && dir->real) {
+		list_import(dir, reply, (off_t)off);
+		return 0;
+	}
 	if (target->kind == NODE_ROOT)
 		self = FUSE_ROOT_ID;
 	else if (target->kind == NODE_ENTITY || target->kind == NODE_FORM)
@@ -277,6 +329,11 @@ static int list(struct mount *mount, const struct serve_view *view, const struct
 	case NODE_VIEW:
 	case NODE_FORM:
 		return 0;		/* found by name, so that rm -r, cp -r and rsync of views meet nothing but views */
+	case NODE_REPORTS:
+		list_reports(dir, target, reply, off);
+		return 0;
+	case NODE_IMPORT:
+		return 0;
 	case NODE_GROUP:
 		return grp ? dir_list_group(view, grp, &dir->listing, reply, off) : 0;
 	case NODE_ENTITY:
@@ -396,6 +453,23 @@ int dir_check_entity(struct mount *mount, fuse_req_t req, const struct target *g
 	return rc;
 }
 
+/* Of .import. */
+static int make_import_dir(struct call *call)
+{
+	struct mount *mount = call->mount;
+	struct node *dir = node_of(mount, call->ino);
+	struct fuse_entry_param entry;
+	int rc = import_mkdir(mount, dir, call->name);
+
+	if (rc == 0)
+		rc = look_up(mount, dir, call->name, fuse_req_ctx(call->req)->pid, &entry);
+	if (rc < 0)
+		return rc;
+	if (fuse_reply_entry(call->req, &entry) == -ENOENT)
+		node_forget(mount, node_of(mount, entry.ino), 1);
+	return 1;
+}
+
 /* 1: somebody else replies. */
 static int make_dir(struct call *call)
 {
@@ -403,6 +477,9 @@ static int make_dir(struct call *call)
 	struct target target;
 	struct job *job;
 	int rc = 0;
+
+	if (is_import((enum node_kind)node_of(mount, call->ino)->kind))
+		return make_import_dir(call);
 
 	if (mount->options.read_only)
 		return -EROFS;
@@ -494,6 +571,8 @@ static int remove_dir(struct call *call)
 	uint32_t id = 0;
 	int rc = 0;
 
+	if (is_import((enum node_kind)node_of(mount, call->ino)->kind))
+		return import_remove(mount, node_of(mount, call->ino), call->name, true);
 	if (mount->options.read_only)
 		return -EROFS;
 	node_target(mount, node_of(mount, call->ino), &target);

@@ -51,19 +51,23 @@ static pid_t group_of_thread(pid_t tid)
 	return tgid;
 }
 
-/* Is the thread of the process that opened the handle? If the thread that opened it has ended, nobody can tell, and it counts as such. */
+bool edit_is_openers(pid_t opener, _Atomic pid_t *tgid, pid_t tid)
+{
+	pid_t group;
+
+	if (tid == opener)
+		return true;
+	group = atomic_load(tgid);
+	if (!group) {
+		group = group_of_thread(opener);
+		atomic_store(tgid, group);
+	}
+	return !group || group == group_of_thread(tid);
+}
+
 static bool is_openers(struct edit *edit, pid_t tid)
 {
-	pid_t opener;
-
-	if (tid == edit->tid)
-		return true;
-	opener = atomic_load(&edit->tgid);
-	if (!opener) {
-		opener = group_of_thread(edit->tid);
-		atomic_store(&edit->tgid, opener);
-	}
-	return !opener || opener == group_of_thread(tid);
+	return edit_is_openers(edit->tid, &edit->tgid, tid);
 }
 
 /* ---- promises ---- */

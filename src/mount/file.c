@@ -242,6 +242,9 @@ static void close_handle(struct mount *mount, struct handle *handle, fuse_req_t 
 	case HANDLE_LOOKUP:
 		lookup_close(mount, handle);
 		break;
+	case HANDLE_IMPORT:
+		import_close(mount, handle);
+		break;
 	default:
 		scratch_close(mount, handle);
 		break;
@@ -255,7 +258,7 @@ static void set_file_info(struct fuse_file_info *fi, const struct handle *handle
 	fi->fh = (uintptr_t)handle;
 	fi->direct_io = 1;
 	fi->nonseekable = handle->kind == HANDLE_LOOKUP;
-	fi->noflush = handle->kind != HANDLE_EDIT;
+	fi->noflush = handle->kind != HANDLE_EDIT && handle->kind != HANDLE_IMPORT;
 }
 
 static int open_handle(struct mount *mount, struct call *call, struct node *node, const struct target *target, struct handle **out)
@@ -269,6 +272,8 @@ static int open_handle(struct mount *mount, struct call *call, struct node *node
 		return -EROFS;
 	if (target->kind == NODE_SCRATCH)
 		return scratch_open(mount, node, flags, out);
+	if (target->kind == NODE_IMPORT_FILE)
+		return import_open(mount, node, flags, fuse_req_ctx(call->req)->pid, out);
 	if (target->kind == NODE_TREE_FILE && (is_writing(flags) || mount->options.trees[target->number].open))
 		return tree_open(mount, node, target, is_writing(flags), out);
 	if (target->kind == NODE_LOOKUP)
@@ -429,6 +434,8 @@ static int create(struct mount *mount, struct call *call, struct node **out_node
 	struct meaning meaning;
 	int rc;
 
+	if (is_import((enum node_kind)dir->kind))
+		return import_create(mount, dir, call->name, call->fi.flags, fuse_req_ctx(call->req)->pid, out_node, out);
 	if (mount->options.read_only)
 		return -EROFS;
 	node_target(mount, dir, &target);
@@ -541,6 +548,8 @@ static int make_file(struct call *call)
 		return -EROFS;
 	if (!S_ISREG(call->mode))
 		return -ENOTSUP;
+	if (is_import((enum node_kind)dir->kind))
+		return import_make_file(mount, dir, call->name, ctx->pid);
 	node_target(mount, dir, &target);
 	rc = mean_name(mount, call->req, &target, call->name, &meaning);
 	if (rc < 0)
@@ -604,6 +613,8 @@ void file_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fu
 		tree_read(handle, req, size, off);
 	else if (handle->kind == HANDLE_LOOKUP)
 		lookup_read(mount, handle, req, size);
+	else if (handle->kind == HANDLE_IMPORT)
+		import_read(mount, handle, req, size, off);
 	else
 		scratch_read(mount, handle->node, req, size, off);
 }
@@ -628,6 +639,8 @@ void file_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, of
 	}
 	if (handle->kind == HANDLE_LOOKUP)
 		rc = lookup_write(handle, slice_of(buf, size));
+	else if (handle->kind == HANDLE_IMPORT)
+		rc = import_write(handle, slice_of(buf, size), off, at_end);
 	else
 		rc = handle->kind == HANDLE_SCRATCH ? scratch_write(mount, handle->node, slice_of(buf, size), off, at_end) : -EBADF;
 	if (rc < 0)
@@ -643,22 +656,32 @@ void file_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	(void)ino;
 	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
-	if (handle->kind == HANDLE_EDIT)
+	if (handle->kind == HANDLE_EDIT) {
 		edit_flush(mount, (struct edit *)handle, req);
-	else
-		fuse_reply_err(req, 0);
+		return;
+	}
+	if (handle->kind == HANDLE_IMPORT)
+		import_flush(mount, handle, fuse_req_ctx(req)->pid);
+	fuse_reply_err(req, 0);
+}
+
+static void run_sync(struct call *call)
+{
+	fuse_reply_err(call->req, -import_sync(handle_of(call->mount, &call->fi)));
 }
 
 void file_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	struct mount *mount = fuse_req_userdata(req);
 	struct handle *handle = handle_of(mount, fi);
+	struct call call = { .mount = mount, .req = req, .run = run_sync, .ino = ino, .fi = *fi, .has_fi = true };
 
-	(void)ino;
 	(void)datasync;
 	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
 	if (handle->kind == HANDLE_EDIT)
 		edit_fsync(mount, (struct edit *)handle, req);
+	else if (handle->kind == HANDLE_IMPORT)
+		call_run_slow(&call);	/* a file of gigabytes takes long */
 	else
 		fuse_reply_err(req, 0);
 }
@@ -725,6 +748,8 @@ static int unlink_name(struct call *call)
 
 	if (mount->options.read_only)
 		return -EROFS;
+	if (is_import((enum node_kind)dir->kind))
+		return import_remove(mount, dir, call->name, false);
 	node_target(mount, dir, &target);
 	rc = serve_begin(mount->lane->store, mount->lane->cur, &view);
 	if (rc < 0)
@@ -868,6 +893,9 @@ static void run_setattr(struct call *call)
 		fuse_reply_err(call->req, EROFS);
 	else if (target.kind == NODE_SCRATCH)
 		reply_attr(mount, node, call->req, scratch_setattr(mount, node, &call->attr, call->flags));
+	else if (is_import(target.kind))
+		reply_attr(mount, node, call->req, import_setattr(mount, node, call->has_fi ? handle_of(mount, &call->fi) : NULL,
+								  &call->attr, call->flags));
 	else if (target.kind == NODE_GROUP || target.kind == NODE_VIEW || target.kind == NODE_ROOT)
 		own_group(call, node, &target);
 	else if (call->flags & FUSE_SET_ATTR_SIZE)

@@ -48,6 +48,10 @@ static int mean_in_group(const struct mount *mount, const char *name, struct mea
 	};
 	int tree = name[0] == '.' ? tree_find(mount, true, name) : -1;
 
+	if (mount->options.batch && !strcmp(name, ".import")) {
+		out->kind = NODE_IMPORT;
+		return 0;
+	}
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
 		if (!strcmp(name, files[i].name)) {
 			out->kind = files[i].kind;
@@ -316,6 +320,8 @@ int look_up(struct mount *mount, struct node *dir, const char *name, pid_t calle
 	struct serve_view view;
 	int rc;
 
+	if (is_import((enum node_kind)dir->kind))
+		return import_look_up(mount, dir, name, out);
 	node_target(mount, dir, &target);
 	do {
 		rc = serve_begin(mount->lane->store, mount->lane->cur, &view);

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 #include "base/why.h"
+#include "batch/batch.h"
 #include "lane/lane.h"
 
 struct mount;
@@ -74,6 +75,7 @@ struct mount_options {
 	int64_t scratch_ns;			/* unused for this long, they are gone */
 	const struct mount_control *controls;	/* ended by a NULL name; must outlive the mount */
 	const struct mount_tree *trees;		/* the same */
+	struct batch *batch;			/* keeps what is dropped into .import; NULL: there is none */
 };
 
 /* Mounts. -ENOTCONN with what to do if the mount point is a dead mount that a crash left; other errno with a reason. */

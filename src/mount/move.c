@@ -8,6 +8,7 @@
  *	value to scratch		copied out, then deleted: what vi does for its backup
  *	entity to entity		all its values at once, within the group
  *	group to group, view to view	its name alone
+ *	within a group's .import	what any file system does (import.c)
  *
  * All else is refused. The nodes take their new names when the commit is done, before the kernel is answered.
  */
@@ -461,9 +462,15 @@ static int mean_target(struct rename *ren, const struct serve_view *view)
 /* 1: somebody else replies. */
 static int do_rename(struct rename *ren)
 {
+	struct node *dir = node_of(ren->mount, ren->call->ino), *to_dir = node_of(ren->mount, ren->call->ino2);
 	struct serve_view view;
-	int rc = serve_begin(ren->mount->lane->store, ren->mount->lane->cur, &view);
+	int rc;
 
+	if (is_import((enum node_kind)dir->kind) && is_import((enum node_kind)to_dir->kind))
+		return import_rename(ren->mount, dir, ren->call->name, to_dir, ren->call->name2, ren->no_replace);
+	if (is_import((enum node_kind)dir->kind) || is_import((enum node_kind)to_dir->kind))
+		return -EXDEV;		/* mv copies then */
+	rc = serve_begin(ren->mount->lane->store, ren->mount->lane->cur, &view);
 	if (rc < 0)
 		return rc;
 	rc = mean_end(ren, &view, &ren->from, ren->call->ino, ren->call->name);

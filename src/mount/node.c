@@ -271,7 +271,8 @@ void node_target_locked(const struct node *node, struct target *out)
 	out->number = node->number;
 	out->entity_len = 0;
 	for (; node; node = node->parent) {
-		if (node->kind == NODE_ENTITY || node->kind == NODE_JOIN || ((node->kind == NODE_TREE_DIR || node->kind == NODE_TREE_FILE) && node->name)) {
+		if (node->kind == NODE_ENTITY || node->kind == NODE_JOIN || node->kind == NODE_REPORT ||
+		    ((node->kind == NODE_TREE_DIR || node->kind == NODE_TREE_FILE) && node->name)) {
 			prepend(out, node->name);
 		} else if (node->kind == NODE_GROUP || node->kind == NODE_VIEW) {
 			out->group_id = node->number;

@@ -9,6 +9,7 @@
 #ifndef MOUNT_PRIVATE_H
 #define MOUNT_PRIVATE_H
 
+#include <dirent.h>
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,6 +24,7 @@ enum node_kind {
 	NODE_ROOT, NODE_CONTROL_DIR, NODE_CONTROL, NODE_VIEWS, NODE_VIEW, NODE_FORM, NODE_JOIN, NODE_LOOKUP,
 	NODE_GROUP, NODE_SCHEMA, NODE_STATS, NODE_ERRORS, NODE_UPSERT, NODE_ENTITY,
 	NODE_ROW, NODE_VALUE, NODE_BIN, NODE_SCRATCH, NODE_TREE_DIR, NODE_TREE_FILE,
+	NODE_IMPORT, NODE_IMPORT_FILE, NODE_REPORTS, NODE_REPORT,
 };
 
 struct shown;
@@ -35,7 +37,7 @@ struct waiting;
 struct node {
 	struct node *next, **prev;	/* in its chain of the table (prev is NULL), or in mount->detached */
 	struct node *parent;		/* counted; NULL for the root */
-	char *name;			/* of ENTITY, SCRATCH and what is inside of a tree; else NULL */
+	char *name;			/* of ENTITY, SCRATCH and what is inside of a tree or of .import; else NULL */
 	uint64_t lookups;		/* that the kernel has not forgotten */
 	uint32_t refs;			/* children, open handles, work in flight */
 	uint32_t number;		/* GROUP: its id; VALUE, BIN: the slot; CONTROL, TREE_DIR, TREE_FILE: the index */
@@ -83,7 +85,14 @@ static inline bool has_content(enum node_kind kind)
 static inline bool is_dir(enum node_kind kind)
 {
 	return kind == NODE_ROOT || kind == NODE_CONTROL_DIR || kind == NODE_VIEWS || kind == NODE_VIEW || kind == NODE_FORM ||
-	       kind == NODE_GROUP || kind == NODE_ENTITY || kind == NODE_TREE_DIR;
+	       kind == NODE_GROUP || kind == NODE_ENTITY || kind == NODE_TREE_DIR || kind == NODE_IMPORT ||
+	       kind == NODE_REPORTS;
+}
+
+/* Is it .import of a group, or below it? import.c then knows what it is. */
+static inline bool is_import(enum node_kind kind)
+{
+	return kind == NODE_IMPORT || kind == NODE_IMPORT_FILE || kind == NODE_REPORTS || kind == NODE_REPORT;
 }
 
 /* A node of its own that was promised to one thread, so that its write handle shares no pages with readers; see edit.c. [L] */
@@ -307,7 +316,7 @@ int look_refuse_name(struct mount *mount, fuse_req_t req, const struct target *d
 
 /* ---- handles ---- */
 
-enum handle_kind { HANDLE_SHOWN = 1, HANDLE_EDIT, HANDLE_SCRATCH, HANDLE_DIR, HANDLE_TREE, HANDLE_LOOKUP };
+enum handle_kind { HANDLE_SHOWN = 1, HANDLE_EDIT, HANDLE_SCRATCH, HANDLE_DIR, HANDLE_TREE, HANDLE_LOOKUP, HANDLE_IMPORT };
 
 /* Every open file begins with this. */
 struct handle {
@@ -392,6 +401,9 @@ void edit_stamp(struct mount *mount, struct edit *edit, fuse_req_t req, int64_t 
 void edit_size(struct edit *edit, uint64_t *out_size, int64_t *out_event_ns);
 /* truncate(2): changes the text that stands, at once. Replies. */
 void edit_truncate(struct mount *mount, struct node *node, const struct target *target, fuse_req_t req, uint64_t size);
+/* Is a thread of the process that a thread opened a handle for? `tgid` keeps what was found out about that one. If it has ended, nobody can
+ * tell, and every thread counts as one. */
+bool edit_is_openers(pid_t opener, _Atomic pid_t *tgid, pid_t tid);
 /* Hands bytes to the lane as what the target is. */
 void edit_put(struct job *job);
 /* Does anybody's close still have to take effect on that? */
@@ -527,6 +539,34 @@ int tree_open(struct mount *mount, struct node *node, const struct target *targe
 void tree_read(struct handle *handle, fuse_req_t req, size_t size, off_t off);
 void tree_write(struct mount *mount, struct handle *handle, fuse_req_t req, struct slice bytes);
 void tree_close(struct mount *mount, struct handle *handle);
+
+/* ---- import.c: .import of a group ---- */
+
+/* On nodes of .import, which tell where they are; 0 or -errno, unless they reply. */
+int import_look_up(struct mount *mount, struct node *dir, const char *name, struct fuse_entry_param *out);
+int import_attr(struct mount *mount, const struct node *node, struct stat *out);
+int import_attr_root(struct mount *mount, uint32_t group_id, struct stat *out);		/* of .import itself */
+int import_open(struct mount *mount, struct node *node, int flags, pid_t tid, struct handle **out);
+/* The node comes held. */
+int import_create(struct mount *mount, struct node *dir, const char *name, int flags, pid_t tid, struct node **out_node,
+		  struct handle **out);
+int import_make_file(struct mount *mount, struct node *dir, const char *name, pid_t tid);
+void import_read(struct mount *mount, struct handle *handle, fuse_req_t req, size_t size, off_t off);	/* replies */
+int import_write(struct handle *handle, struct slice bytes, off_t off, bool at_end);
+void import_flush(struct mount *mount, struct handle *handle, pid_t tid);
+int import_sync(struct handle *handle);
+void import_close(struct mount *mount, struct handle *handle);
+/* `handle` may be NULL. */
+int import_setattr(struct mount *mount, struct node *node, struct handle *handle, const struct stat *attr, int to_set);
+int import_mkdir(struct mount *mount, struct node *dir, const char *name);
+int import_remove(struct mount *mount, struct node *dir, const char *name, bool is_dir);
+int import_rename(struct mount *mount, struct node *dir, const char *name, struct node *to_dir, const char *to_name, bool no_replace);
+/* Opens a directory of real files (NULL: there are none), or lists the names of reports, each with a NUL. */
+int import_open_dir(struct mount *mount, const struct node *node, DIR **out_dir, struct buf *out_names);
+uint64_t import_number(const struct dirent *entry);
+/* `name` NULL: lists. */
+int import_get_attr(struct mount *mount, const struct node *node, const char *name, struct buf *out);
+int import_set_attr(struct mount *mount, const struct node *node, const char *name, const struct slice *value);
 
 /* ---- control.c: files that are rendered at each open and show no size ---- */
 

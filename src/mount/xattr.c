@@ -212,7 +212,8 @@ static void read_attrs(struct call *call)
 		return;
 	}
 	node_target(mount, node_of(mount, call->ino), &target);
-	rc = xattr_print(&view, &target, call->name, buf);
+	rc = is_import(target.kind) ? import_get_attr(mount, node_of(mount, call->ino), call->name, buf)
+				    : xattr_print(&view, &target, call->name, buf);
 	xattr_reply(call->req, rc, buf, call->size);
 	serve_end(&view);
 }
@@ -271,6 +272,8 @@ static int change(struct mount *mount, fuse_req_t req, struct node *node, const 
 	if (!is_user(name))
 		return -ENOTSUP;
 	node_target(mount, node, &target);
+	if (is_import(target.kind))
+		return import_set_attr(mount, node, name, value);
 	if (!is_group(target.kind))
 		return find_value_attr(name) >= 0 ? 0 : -ENOTSUP;
 	rc = check_bounds(name, value ? value->len : 0);

@@ -16,13 +16,14 @@ echo 1 > "$MNT/g/u1/n"
 echo 2 > "$MNT/g/u1/n"
 lanes=$MNT/.featurefs/lanes
 
-same "$(ls "$lanes")" direct
+same "$(ls "$lanes" | tr '\n' ' ')" 'batch direct '
 same "$(python3 -c 'import os, sys; print(os.listdir(sys.argv[1]))' "$lanes/direct")" "['status']"
-same "$(find "$lanes" | sed "s,$MNT/.featurefs/,," | sort | tr '\n' ' ')" 'lanes lanes/direct lanes/direct/status '
+same "$(find "$lanes" | sed "s,$MNT/.featurefs/,," | sort | tr '\n' ' ')" 'lanes lanes/batch lanes/batch/status lanes/direct lanes/direct/status '
 same "$(stat -c '%F %a' "$lanes" "$lanes/direct" | sort -u)" 'directory 555'
 same "$(stat -c '%F %a' "$lanes/direct/status")" 'regular empty file 444'
 same "$(stat -c %i "$lanes/direct/status")" "$(find "$lanes/direct" -name status -printf %i)"
 matches "$(cat "$lanes/direct/status")" $'state: running\napplied: 2\nlate: 0'
+matches "$(cat "$lanes/batch/status")" $'state: running\nwaiting: 0'
 (cd "$lanes/direct" && cat ../direct/status ../../status) > "$DIR/both"
 matches "$(cat "$DIR/both")" 'state: running.*version: '
 cp -r "$lanes" "$DIR/copy"

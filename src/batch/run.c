@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One load: the files of a job are read, row by row, into an external sort; what comes out of it, each entity once and in order, goes to
+ * ingest, which makes all of it visible at once. Nothing is applied before everything was read, so a file that is broken at its end costs
+ * nothing but the time of reading it.
+ *
+ * Rows that can't be taken are listed and counted. Reading goes on for a while past max_rejects, for whoever has to mend the file wants to
+ * see more than the first bad row; the load has failed then. A definition that changes meanwhile begins the load anew.
+ */
+#include "batch/private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "batch/sort.h"
+#include "batch/source.h"
+
+enum {
+	LOOK_EVERY = 1024,		/* rows between two looks at the clock of others: cancelled? how far? */
+	REJECTS_SHOWN = 1000,		/* rows that are refused beyond max_rejects, before reading ends */
+	TRIES = 5,			/* definitions that change meanwhile */
+	NUMBER_LEN = 7,			/* "000017." before the name in a job's folder */
+	PERMILLE_READ = 500,		/* of the work, as the report shows it */
+};
+
+struct run {
+	struct batch *batch;
+	struct batch_job *job;
+	struct why *why;
+	const struct catalog_group *grp;	/* counted */
+	struct batch_mapping *mapping;
+	struct batch_sort *sort;
+	struct ingest_load *load;
+	struct rejects rejects;
+	const char *file;		/* NULL where the job has only one */
+	uint64_t done_bytes;		/* of files that were read to their end */
+	uint64_t rows, sorted;
+};
+
+/* ---- progress ---- */
+
+static int look(struct run *run)
+{
+	if (atomic_load(&run->batch->stops))
+		return -ESHUTDOWN;
+	return atomic_load(&run->job->is_cancelled) ? -ECANCELED : 0;
+}
+
+static void tell_reading(struct run *run, struct batch_source *source)
+{
+	uint64_t done = 0, total = 0, bytes = run->job->bytes ? run->job->bytes : 1;
+
+	if (source)
+		batch_source_progress(source, &done, &total);
+	done += run->done_bytes;
+	if (done > bytes)
+		done = bytes;
+	pthread_mutex_lock(&run->batch->lock);
+	run->job->figures.rows_read = run->rows;
+	run->job->permille = (unsigned)((double)done / (double)bytes * PERMILLE_READ);
+	pthread_mutex_unlock(&run->batch->lock);
+}
+
+static void tell_loading(struct run *run, const char *phase)
+{
+	struct figures *figures = &run->job->figures;
+	struct ingest_load_figures loaded = { 0 };
+	double share = run->rows ? (double)run->sorted / (double)run->rows : 0;
+
+	if (run->load)
+		ingest_load_figures(run->load, &loaded);
+	pthread_mutex_lock(&run->batch->lock);
+	figures->changed = loaded.changed;
+	figures->confirmed = loaded.confirmed;
+	figures->unchanged = loaded.unchanged;
+	figures->late = loaded.late;
+	figures->deleted = loaded.deleted;
+	figures->duplicates = batch_sort_duplicates(run->sort);
+	run->job->phase = phase;
+	run->job->permille = PERMILLE_READ + (unsigned)(share * (999 - PERMILLE_READ));
+	pthread_mutex_unlock(&run->batch->lock);
+}
+
+static int check_rejects(struct run *run, uint64_t more)
+{
+	uint64_t max = run->job->settings.max_rejects;
+
+	if (run->rejects.count <= max || run->rejects.count - max <= more)
+		return 0;
+	return why_fail(run->why, EINVAL, "%" PRIu64 " rows were refused%s, and max_rejects is %" PRIu64 "; %s.rejects lists them",
+			run->rejects.count, more ? " and reading was ended" : "", max, run->job->name);
+}
+
+/* ---- reading ---- */
+
+static void reject_row(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why)
+{
+	struct run *run = arg;
+
+	rejects_add(&run->rejects, run->file, line, entity, rc, why);
+}
+
+static int read_rows(struct run *run, struct batch_source *source)
+{
+	struct slice entity, record;
+	uint64_t line, next = 0, steps = 0;
+	int rc;
+
+	while ((rc = batch_source_next(source, &entity, &record, &line, run->why)) == 0) {
+		rc = batch_sort_add(run->sort, entity, record);
+		if (rc < 0)
+			return why_fail(run->why, -rc, "rows cannot be sorted: %s", strerror(-rc));
+		run->rows++;
+		if (++steps < next)
+			continue;
+		next = steps + LOOK_EVERY;
+		rc = look(run);
+		if (rc == 0)
+			rc = check_rejects(run, REJECTS_SHOWN);
+		if (rc < 0)
+			return rc;
+		tell_reading(run, source);
+	}
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* Columns that nothing takes, kept for the report. */
+static void note_ignored(struct run *run, struct batch_source *source)
+{
+	struct buf names = { 0 };
+
+	if (run->job->ignored[0] || batch_source_ignored(source, &names) < 0 || !names.len) {
+		buf_release(&names);
+		return;
+	}
+	for (size_t i = 0; i < names.len; i++)
+		if ((unsigned char)names.data[i] < 0x20)
+			names.data[i] = '?';
+	pthread_mutex_lock(&run->batch->lock);
+	snprintf(run->job->ignored, sizeof run->job->ignored, "%.*s", (int)names.len, names.data);
+	pthread_mutex_unlock(&run->batch->lock);
+	buf_release(&names);
+}
+
+static int read_file(struct run *run, int dir_fd, const char *link, const char *name, const struct stat *st)
+{
+	struct batch_source_options options = {
+		.mapping = run->mapping,
+		.default_event_ns = (int64_t)st->st_mtim.tv_sec * CLOCK_SECOND + st->st_mtim.tv_nsec,
+		.reject = reject_row,
+		.arg = run,
+		.parquet_memory_bytes = run->batch->options.memory_bytes / 8 * 3,
+	};
+	int fd = openat(dir_fd, link, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), rc;
+	struct batch_source *source;
+
+	if (fd < 0)
+		return why_fail(run->why, errno, "%s: %s", name, strerror(errno));
+	rc = batch_source_open_fd(fd, name, &options, &source, run->why);
+	if (rc < 0)
+		return rc;
+	rc = read_rows(run, source);
+	note_ignored(run, source);
+	batch_source_close(source);
+	run->done_bytes += (uint64_t)st->st_size;
+	return rc;
+}
+
+static int read_visited(struct spool_visit *visit, int dir_fd, const char *name, const char *path, const struct stat *st)
+{
+	struct run *run = visit->arg;
+	int rc;
+
+	(void)path;
+	if (!S_ISREG(st->st_mode) || strlen(name) <= NUMBER_LEN)
+		return 0;
+	run->file = run->job->n_files > 1 ? name + NUMBER_LEN : NULL;
+	rc = look(run);
+	return rc < 0 ? rc : read_file(run, dir_fd, name, name + NUMBER_LEN, st);
+}
+
+static int read_files(struct run *run)
+{
+	struct spool_visit visit = { .visit = read_visited, .arg = run };
+	int folder_fd = batch_job_open_folder(run->batch, run->job), fd, rc;
+
+	fd = folder_fd < 0 ? folder_fd : openat(folder_fd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rc = fd < 0 ? why_fail(run->why, errno, "what was dropped is not in the spool any more: %s", strerror(errno)) : 0;
+	if (rc == 0)
+		rc = spool_walk(fd, &visit);
+	if (fd >= 0)
+		close(fd);
+	if (folder_fd >= 0)
+		close(folder_fd);
+	tell_reading(run, NULL);
+	run->file = NULL;
+	return rc < 0 ? rc : check_rejects(run, 0);
+}
+
+/* ---- loading ---- */
+
+static int find_row(void *arg, struct slice entity, struct buf *out)
+{
+	return batch_sort_find(((struct run *)arg)->sort, entity, out);
+}
+
+/* The rules and the clock have refused it. */
+static int refuse_row(void *arg, struct slice entity, uint64_t origin, int rc, const struct why *why)
+{
+	struct run *run = arg;
+
+	rejects_add(&run->rejects, NULL, origin, entity, rc, why);
+	return run->rejects.count > run->job->settings.max_rejects ? -EINVAL : 0;
+}
+
+static int begin_load(struct run *run)
+{
+	const struct batch_job *job = run->job;
+	char source[BATCH_NAME_MAX + 40], position[24];
+	struct ingest_load_options options = {
+		.group_id = job->group_id,
+		.mode = job->settings.mode,
+		.confirm_skip = job->settings.confirm_skip,
+		.as_of_ns = job->dropped_ns,
+		.dry_run = job->settings.dry_run,
+		.find = find_row,
+		.refused = refuse_row,
+		.arg = run,
+	};
+
+	snprintf(source, sizeof source, "import-%" PRIu64 ":%s", job->id, job->name);
+	snprintf(position, sizeof position, "%" PRIu64, job->id);
+	options.source = slice_str(source);
+	if (!job->settings.dry_run) {
+		options.position_key = slice_str("batch");
+		options.position = slice_str(position);
+	}
+	return ingest_load_begin(run->batch->ingest, &options, &run->load, run->why);
+}
+
+static int load_rows(struct run *run)
+{
+	struct slice entity, record;
+	uint64_t next = 0;
+	int rc;
+
+	while ((rc = batch_sort_next(run->sort, &entity, &record)) == 0) {
+		rc = ingest_load_row(run->load, entity, record, run->why);
+		if (rc < 0)
+			return rc;
+		if (++run->sorted < next)
+			continue;
+		next = run->sorted + LOOK_EVERY;
+		rc = look(run);
+		if (rc < 0)
+			return rc;
+		tell_loading(run, "loading");
+	}
+	return rc == -ENOENT ? 0 : why_fail(run->why, -rc, "sorted rows cannot be read back: %s", strerror(-rc));
+}
+
+static int publish(struct run *run)
+{
+	int rc;
+
+	tell_loading(run, "publishing");
+	report_save(run->batch, run->job, false);	/* if we die behind the commit, these are its figures */
+	rc = ingest_load_publish(run->load, run->why);
+	tell_loading(run, "publishing");
+	return rc;
+}
+
+static int load(struct run *run)
+{
+	int rc = batch_sort_finish(run->sort);
+
+	if (rc < 0)
+		return why_fail(run->why, -rc, "rows cannot be sorted: %s", strerror(-rc));
+	if (!run->rows && run->job->settings.mode == INGEST_LOAD_SNAPSHOT)
+		return why_fail(run->why, EINVAL, "there are no rows, and mode snapshot would delete every entity of the group");
+	rc = begin_load(run);
+	if (rc == 0)
+		rc = load_rows(run);
+	if (rc == 0)
+		rc = publish(run);
+	/* Rows that were refused are why, whatever it was that ended the load. */
+	return rc < 0 && rc != -ESTALE && check_rejects(run, 0) < 0 ? -EINVAL : rc;
+}
+
+/* ---- one try ---- */
+
+static int get_group(struct run *run)
+{
+	uint64_t number;
+	struct catalog *cat = catalog_current_get(run->batch->cur, &number);
+	const struct catalog_group *grp = catalog_find_id(cat, run->job->group_id);
+
+	run->grp = grp ? catalog_group_ref(grp) : NULL;
+	catalog_unref(cat);
+	return grp ? 0 : why_fail(run->why, ENOENT, "the group was removed");
+}
+
+/* A folder for what the sort spills. A descriptor or -errno. */
+static int open_sort_folder(struct batch *batch)
+{
+	int fd;
+
+	if (mkdirat(batch->fd, "sort", 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(batch->fd, "sort", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int try_job(struct run *run)
+{
+	int sort_fd = open_sort_folder(run->batch), rc = sort_fd < 0 ? sort_fd : get_group(run);
+
+	rejects_init(&run->rejects, run->batch, run->job);
+	if (rc == 0)
+		rc = batch_mapping_new(run->grp, NULL, &run->mapping, run->why);
+	if (rc == 0)
+		rc = batch_sort_new(sort_fd, run->batch->options.memory_bytes / 2, &run->sort);
+	if (rc == 0)
+		rc = read_files(run);
+	if (rc == 0)
+		rc = load(run);
+	ingest_load_abort(run->load);
+	batch_sort_free(run->sort);
+	batch_mapping_free(run->mapping);
+	catalog_group_unref(run->grp);
+	rejects_end(&run->rejects);
+	if (sort_fd >= 0)
+		close(sort_fd);
+	return rc;
+}
+
+int run_job(struct batch *batch, struct batch_job *job, struct why *why)
+{
+	int rc = -ESTALE;
+
+	pthread_mutex_lock(&batch->lock);
+	job->phase = "reading";
+	pthread_mutex_unlock(&batch->lock);
+	for (int i = 0; rc == -ESTALE && i < TRIES; i++) {
+		struct run run = { .batch = batch, .job = job, .why = why };
+
+		why->text[0] = '\0';
+		rc = try_job(&run);
+	}
+	if (rc == 0)
+		why->text[0] = '\0';		/* it may be that of a row */
+	else if (look(&(struct run){ .batch = batch, .job = job }) < 0)
+		rc = look(&(struct run){ .batch = batch, .job = job });
+	return rc;
+}

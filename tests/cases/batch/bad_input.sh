@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What can be wrong with dropped files: each is refused with a reason that says what and where, nothing of it is applied, it is taken out of
+# .import so that the next copy is a new one, and the daemon goes on in bounded memory.
+# claims: I4
+# limit: 180
+# slow
+. "$TESTS/lib.sh"
+. "$TESTS/helpers/import.sh"
+
+expect_log 'import'
+start_daemon -o batch.memory=64M
+define_rows g
+drop=$MNT/g/.import
+rows 1 10 1 > "$drop/good.csv"
+loaded g good.csv
+
+# refused NAME REGEX < BYTES: the reason, or the first refused row.
+refused() {
+	cat > "$drop/.$1"
+	mv "$drop/.$1" "$drop/$1"
+	ended g "$1" failed 100
+	matches "$(field g "$1" reason; cat "$drop/.reports/$1.rejects" 2> /dev/null || true)" "$2"
+	same "$(cat "$MNT/g/u1/a")" 1
+	absent "$drop/$1"
+}
+
+printf 'user,a,b\nu1,2,x\nu2,2\n' | refused columns.csv '3'
+printf 'user,a,b\nu1,2,x,y\n' | refused more.csv '2'
+printf 'user,a,b\nu1,2,"x\n' | refused quote.csv '.'
+printf 'user,a\nu1,2\0\n' | refused nul.csv '.'
+printf '\0\0\0\0\0\0\0\0\n' | refused zeros.csv '.'
+printf 'who,what\nu1,2\n' | refused header.csv '.'
+printf '{"entity": "u1", "features": {"a": 2}}\n{"entity": "u1", "features": {"a": \n' | refused cut.jsonl '2'
+printf 'PAR1 and then nothing that is Parquet' | refused cut.parquet '.'
+head -c 100000 /dev/urandom | refused noise.csv '.'
+head -c 100000 /dev/urandom | refused noise.gz '.'
+rows 1 1000 2 | gzip | head -c 1000 | refused cut.csv.gz '.'
+: > "$drop/.empty.csv"
+mv "$drop/.empty.csv" "$drop/empty.csv"
+ended g empty.csv failed
+matches "$(field g empty.csv reason)" 'empty'
+ok bad files of many kinds
+
+# One line of 2 GiB, which takes no room on the disk; and as much in a few kilobytes.
+{ printf 'user,a,b\nu1,2,'; } > "$drop/.line.csv"
+truncate -s 2G "$drop/.line.csv"
+mv "$drop/.line.csv" "$drop/line.csv"
+ended g line.csv failed 100
+{ printf 'user,a,b\nu1,2,'; head -c 600M /dev/zero | tr '\0' x; } | gzip -1 > "$DIR/bomb.gz"
+cp "$DIR/bomb.gz" "$drop/bomb.csv.gz"
+ended g bomb.csv.gz failed 100
+same "$(cat "$MNT/g/u1/a")" 1
+anon=$(sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$daemon_pid/status")
+[[ -n $SAN ]] || same "$((anon < 200000))" 1 "the daemon has $anon kB"
+ok "a line of 2 GiB, a zip bomb; the daemon has $anon kB"
+
+# Times too far ahead, and rules.
+define r << 'END'
+[feature a]
+type = int64
+min = 0
+[batch]
+entity = user
+event_time = at
+END
+printf 'user,a,at\nu1,1,2199-01-01T00:00:00Z\n' > "$MNT/r/.import/future.csv"
+ended r future.csv failed
+printf 'user,a,at\nu1,-1,2026-01-01T00:00:00Z\n' > "$MNT/r/.import/rule.csv"
+ended r rule.csv failed
+absent "$MNT/r/u1"
+ok the rules of the group
+
+# More bad rows than are listed: all are counted.
+awk 'BEGIN { print "user,a"; for (i = 1; i <= 30000; i++) printf "u%d,%s\n", i, i % 2 ? "bad" : 5 }' > "$drop/.many.csv"
+setfattr -n user.max_rejects -v 20000 "$drop/.many.csv"
+mv "$drop/.many.csv" "$drop/many.csv"
+loaded g many.csv
+same "$(field g many.csv rejected)" 15000
+same "$(wc -l < "$drop/.reports/many.csv.rejects")" 10001
+matches "$(tail -n 1 "$drop/.reports/many.csv.rejects")" '5000 more'
+same "$(cat "$MNT/g/u2/a") $(cat "$MNT/g/u1/a")" '5 1'
+ok many bad rows
+
+# The definition changes while a load runs, and a group goes away.
+rows 1 150000 6 > "$DIR/long.csv"
+cp "$DIR/long.csv" "$drop/"
+{ cat "$MNT/g/.schema"; printf '[feature c]\ntype = bool\n'; } > "$DIR/schema"
+cat "$DIR/schema" > "$MNT/g/.schema"
+loaded g long.csv 100
+same "$(cat "$MNT/g/u150000/a")" 6
+define_rows gone
+cp "$DIR/long.csv" "$MNT/gone/.import/"
+rmdir "$MNT/gone"
+eventually 60 grep -q '^featurefs_imports_waiting 0$' "$MNT/.featurefs/metrics"
+eventually 60 grep -q '^featurefs_imports_running 0$' "$MNT/.featurefs/metrics"
+grep -q 'the group was removed\|no such group' "$LOG"
+rows 1 10 7 > "$drop/after.csv"
+loaded g after.csv
+same "$(cat "$MNT/g/u1/a")" 7
+ok a new definition, a group that is gone

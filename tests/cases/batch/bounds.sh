@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The spool is bounded in bytes and files, and what was loaded goes after its time; reports, too.
+# claims: I3 I10
+. "$TESTS/lib.sh"
+. "$TESTS/helpers/import.sh"
+
+start_daemon -o batch.spool_size=4M -o batch.spool_files=20 -o batch.retention=3s
+define_rows g
+drop=$MNT/g/.import
+head -c 3M /dev/zero > "$DIR/three"
+cp "$DIR/three" "$drop/.a"
+expect_fail ENOSPC cp "$DIR/three" "$drop/.b"
+rm "$drop/.b"
+expect_fail ENOSPC truncate -s 5M "$drop/.b"
+rm "$drop/.a"
+cp "$DIR/three" "$drop/.b"
+cp "$DIR/three" "$drop/.b"
+truncate -s 1M "$drop/.b"
+cp "$DIR/three" "$drop/.a"
+rm "$drop/.a" "$drop/.b"
+same "$(sed -n 's/^featurefs_spool_bytes //p' "$MNT/.featurefs/metrics")" 0
+same "$(sed -n 's/^featurefs_spool_files //p' "$MNT/.featurefs/metrics")" 0
+ok bytes
+
+mkdir "$drop/d"
+for i in $(seq 19); do
+	: > "$drop/d/f$i"
+done
+expect_fail ENOSPC touch "$drop/d/f20"
+expect_fail ENOSPC mkdir "$drop/e"
+rm -r "$drop/d"
+ok files
+
+# What was loaded takes no room, so more than the spool holds can be dropped one after another.
+for i in 1 2 3; do
+	rows 1 40000 "$i" 'some more text so that the file is larger than it needs to be' > "$DIR/big.csv"
+	same "$(($(stat -c %s "$DIR/big.csv") > 2000000))" 1
+	cp "$DIR/big.csv" "$drop/big$i.csv"
+	loaded g "big$i.csv"
+	same "$(stat -c %s "$drop/big$i.csv")" "$(stat -c %s "$DIR/big.csv")"
+done
+same "$(cat "$MNT/g/u1/a")" 3
+same "$(sed -n 's/^featurefs_spool_bytes //p' "$MNT/.featurefs/metrics")" 0
+same "$(($(du -sk "$STORE/spool" | cut -f1) < 2000))" 1
+ok loaded files take no room
+
+eventually 15 bash -c '[[ -z $(ls "$1") && -z $(ls "$1/.reports") ]]' - "$drop"
+same "$(cat "$MNT/g/u1/a")" 3
+same "$(sed -n 's/^featurefs_spool_files //p' "$MNT/.featurefs/metrics")" 0
+same "$(find "$STORE/spool" -path '*/jobs/*' | wc -l)" 0
+ok retention

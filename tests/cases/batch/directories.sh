@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Directories of parts: as Spark writes them, as rsync, cp and tar copy them. A directory is one job, which a _SUCCESS starts; what begins with
+# a dot or an underscore is no data; parts that come later need another sign.
+# claims: I2
+. "$TESTS/lib.sh"
+. "$TESTS/helpers/import.sh"
+need rsync
+
+start_daemon -o batch.settle=1s
+define_rows g
+drop=$MNT/g/.import
+
+# Spark: attempts below _temporary, parts moved into place, _SUCCESS at last, checksums in hidden files.
+mkdir -p "$drop/spark/_temporary/0/task_1"
+rows 1 50 1 > "$drop/spark/_temporary/0/task_1/part-00000.csv"
+rows 51 100 1 > "$drop/spark/_temporary/0/task_1/part-00001.csv"
+echo crc > "$drop/spark/.part-00000.csv.crc"
+rows 1 1 666 > "$drop/spark/_temporary/0/failed.csv"
+mv "$drop/spark/_temporary/0/task_1/part-00000.csv" "$drop/spark/"
+mkdir -p "$drop/spark/day=1"
+mv "$drop/spark/_temporary/0/task_1/part-00001.csv" "$drop/spark/day=1/"
+sleep 1.5
+same "$(ls "$drop/.reports")" '' 'not without _SUCCESS'
+absent "$MNT/g/u1"
+rm -r "$drop/spark/_temporary"
+: > "$drop/spark/_SUCCESS"
+loaded g spark
+same "$(field g spark files) $(field g spark rows_read)" '2 100'
+same "$(cat "$MNT/g/u1/a" "$MNT/g/u100/a")" $'1\n1'
+ok Spark
+
+# rsync: _SUCCESS comes before the parts. The times of the directory, which rsync sets at its end, say that it is whole.
+mkdir "$DIR/out"
+for i in 0 1 2 3; do
+	rows $((i * 25 + 1)) $((i * 25 + 25)) 2 > "$DIR/out/part-$i.csv"
+done
+: > "$DIR/out/_SUCCESS"
+touch -d '2026-02-03' "$DIR/out"
+same "$(sent rsync -a "$DIR/out/" "$drop/run1/")" 5
+loaded g run1
+same "$(field g run1 files) $(field g run1 rows_read)" '4 100'
+same "$(cat "$MNT/g/u1/a" "$MNT/g/u100/a")" $'2\n2'
+same "$(getfattr --only-values -n user.source "$MNT/g/u7/a")" "import-$(field g run1 id):run1"
+same "$(sent rsync -a "$DIR/out/" "$drop/run1/")" 0
+same "$(stat -c %Y "$drop/run1")" "$(stat -c %Y "$DIR/out")"
+ok rsync -a
+
+# One part more: only that is sent, and loaded.
+rows 1 10 3 > "$DIR/out/part-4.csv"
+touch -d '2026-02-04' "$DIR/out"
+id=$(field g run1 id)
+same "$(sent rsync -a "$DIR/out/" "$drop/run1/")" 1
+eventually 10 bash -c '[[ $(sed -n "s/^id: //p" "$1") -gt $2 ]]' - "$drop/.reports/run1.status" "$id"
+loaded g run1
+same "$(field g run1 files) $(field g run1 rows_read)" '1 10'
+same "$(cat "$MNT/g/u1/a" "$MNT/g/u11/a")" $'3\n2'
+ok one part more
+
+# cp -r sets no times: a while without news.
+rows 1 10 4 > "$DIR/out/part-4.csv"
+cp -r "$DIR/out" "$drop/run2"
+loaded g run2
+same "$(field g run2 files)" 5
+same "$(cat "$MNT/g/u1/a")" 4
+# tar sets them.
+tar -C "$DIR" -cf "$DIR/out.tar" out
+tar -C "$drop" -xf "$DIR/out.tar"
+loaded g out
+same "$(field g out files)" 5
+ok cp -r and tar
+
+# All of a directory or none: one bad part.
+printf 'user,a\nu1,bad\n' > "$DIR/out/part-9.csv"
+rows 1 100 5 > "$DIR/out/part-0.csv"
+cp -a "$DIR/out" "$drop/run3"
+ended g run3 failed
+same "$(cat "$MNT/g/u1/a")" 4
+matches "$(cat "$drop/.reports/run3.rejects")" '^part-9.csv:2	u1	'
+absent "$drop/run3/part-0.csv"
+rows 1 1 6 > "$DIR/out/part-9.csv"
+rm -rf "$drop/run3"
+cp -a "$DIR/out" "$drop/run3"
+loaded g run3
+ok one bad part
+
+# A directory that is renamed into place is whole.
+cp -r "$DIR/out" "$drop/.run4"
+sleep 1.2
+same "$(ls "$drop/.reports" | grep -c run4 || true)" 0
+mv "$drop/.run4" "$drop/run4"
+loaded g run4
+ok renamed

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# STORE on a small disk: a drop that does not fit is ENOSPC to who copies, a load for which the disk is too small fails with a reason and
+# applies nothing, direct writes go on, and the room comes back.
+# claims: I4 I10
+# limit: 120
+. "$TESTS/lib.sh"
+. "$TESTS/helpers/import.sh"
+need mkfs.ext4
+
+truncate -s 96M "$DIR/disk"
+mkfs.ext4 -q -m 0 "$DIR/disk"
+mkdir "$DIR/small"
+mount -o loop "$DIR/disk" "$DIR/small" 2> "$DIR/said" || skip "no loop device: $(cat "$DIR/said")"
+STORE=$DIR/small/store
+end_small() {
+	local rc=$?
+
+	trap - EXIT
+	[[ -z $daemon_pid ]] || kill -KILL "$daemon_pid" 2> /dev/null || true
+	umount -l "$MNT" 2> /dev/null || true
+	umount "$DIR/small" 2> /dev/null || umount -l "$DIR/small" || true
+	exit $rc
+}
+trap end_small EXIT
+expect_log 'No space|full|space'
+start_daemon -o log.segment_size=1M -o checkpoint.bytes=1M -o checkpoint.interval=200ms -o batch.memory=64M
+define_rows g
+drop=$MNT/g/.import
+rows 1 1000 1 > "$drop/first.csv"
+loaded g first.csv
+
+expect_fail ENOSPC dd if=/dev/zero of="$drop/.zeros" bs=1M count=200
+same "$(($(stat -c %s "$drop/.zeros") > 20000000))" 1 'most of the disk could be used'
+echo 2 > "$MNT/g/u1/a"
+same "$(cat "$MNT/g/u1/a")" 2 'some of the disk is left to the store'
+rm "$drop/.zeros"
+ok a drop that does not fit
+
+# 30 MB of rows whose values are long fit, but not once more as rows of the map and of its log.
+awk 'BEGIN { s = sprintf("%1000s", ""); gsub(/ /, "x", s); print "user,a,b"; for (i = 1; i <= 30000; i++) printf "v%d,1,%s%d\n", i, s, i }' > "$DIR/long.csv"
+cp "$DIR/long.csv" "$drop/.long.csv"
+fallocate -l 40M "$DIR/small/ballast" 2> /dev/null || dd if=/dev/zero of="$DIR/small/ballast" bs=1M count=40 2> /dev/null || true
+mv "$drop/.long.csv" "$drop/long.csv"
+ended g long.csv failed 60
+matches "$(field g long.csv reason)" 'No space|full|space|room'
+absent "$MNT/g/v1" "$drop/long.csv"
+same "$(cat "$MNT/g/u1/a") $(cat "$MNT/g/u2/a")" '2 1'
+echo 3 > "$MNT/g/u1/a"
+ok a load that does not fit
+
+rm "$DIR/small/ballast"
+rows 1 1000 4 > "$DIR/again.csv"
+eventually 30 cp "$DIR/again.csv" "$drop/"
+loaded g again.csv 60
+same "$(cat "$MNT/g/u1000/a")" 4
+remount
+same "$(cat "$MNT/g/u1000/a") $(ls "$MNT/g" | wc -l)" '4 1000'
+umount "$MNT"
+daemon_ended
+ok room again
