@@ -47,6 +47,13 @@ _featurectl() {
 				-- "$word") ;;
 			esac
 			;;
+		import)
+			if ((${#args[@]})); then
+				mapfile -t COMPREPLY < <(compgen -f -- "$word")
+			else
+				mapfile -t COMPREPLY < <(cd "$mount" 2> /dev/null && compgen -d -- "$word")
+			fi
+			;;
 		*) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 		esac
 	fi

@@ -45,6 +45,7 @@ int ctl_check(struct ctl *ctl, int argc, char **argv);
 int ctl_apply(struct ctl *ctl, int argc, char **argv);
 int ctl_get(struct ctl *ctl, int argc, char **argv);
 int ctl_put(struct ctl *ctl, int argc, char **argv);
+int ctl_import(struct ctl *ctl, int argc, char **argv);
 int ctl_delete(struct ctl *ctl, int argc, char **argv);
 int ctl_dump(struct ctl *ctl, int argc, char **argv);
 int ctl_backup(struct ctl *ctl, int argc, char **argv);

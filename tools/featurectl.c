@@ -66,6 +66,20 @@ static const struct ctl_command commands[] = {
 	  "\n"
 	  "Example:\n"
 	  "  featurectl delete user_stats u1 clicks_7d\n" },
+	{ "import", ctl_import, CTL_TAKES_MOUNT, "[OPTION...] GROUP PATH...", "load files of rows: CSV, JSON Lines, Parquet",
+	  "Drops each PATH, a file or a directory of parts, into GROUP's .import and follows its load: all of its rows or\n"
+	  "none. Prints the report.\n"
+	  "\n"
+	  "  --mode M         merge (the newest event time wins), snapshot (and entities that are not in it are deleted) or\n"
+	  "                   overwrite (wins whatever its time); else as [batch] in the group's definition says\n"
+	  "  --confirm C      stamp or skip: what becomes of the time of a value that is equal and newer\n"
+	  "  --max-rejects N  load all the same if at most N rows are refused\n"
+	  "  --dry-run        report what would change, and change nothing\n"
+	  "  --no-wait        return when it is dropped\n"
+	  "  -q               no progress line\n"
+	  "\n"
+	  "Example:\n"
+	  "  featurectl import user_stats stats.csv.gz\n" },
 	{ "dump", ctl_dump, CTL_TAKES_MOUNT | CTL_TAKES_STORE, "[-q] [GROUP...]",
 	  "write groups as JSON Lines to stdout",
 	  "One row a line, all from one moment. Unless exactly one GROUP is named, each row begins with its group.\n"
