@@ -15,6 +15,7 @@ V ?=
 SAN ?=
 DEV ?=
 KILL_ROUNDS ?= 200
+LOAD_ROUNDS ?= 200
 POWER_ROUNDS ?= 500
 FUZZ_SECONDS ?= 60
 
@@ -143,7 +144,7 @@ $(OUT)/%_preload.so: %_preload.c | need-libs
 
 # ---- tests ----
 
-.PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-power test-programs
+.PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-load torture-power test-programs
 demo:	## installs what is missing, builds, and shows the main job on this machine's package database
 	@tools/setup build
 	@$(MAKE) --no-print-directory -j $(shell nproc) all
@@ -193,6 +194,9 @@ bench: all $(BENCH_PROGRAMS)	## figures side by side with their yardsticks
 
 torture-kill: all $(TORTURE_PROGRAMS)	## kill -9 under load, KILL_ROUNDS=200
 	@tests/torture/run kill $(OUT) $(KILL_ROUNDS)
+
+torture-load: all	## kill -9 during loads, with direct writes, LOAD_ROUNDS=200
+	@tests/torture/run load $(OUT) $(LOAD_ROUNDS)
 
 torture-power: all $(TORTURE_PROGRAMS)	## simulated loss of power, POWER_ROUNDS=500
 	@tests/torture/run power $(OUT) $(POWER_ROUNDS)
