@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # featurefs. `make help` lists the targets. Top to bottom: knobs, flags, sources, products, tests, install.
 
-all:	## the daemon featurefs and the command featurectl
+all:	## the daemon featurefs, the command featurectl, the library libfeaturefs
 .PHONY: all
 
 # ---- knobs ----
@@ -44,7 +44,8 @@ YYJSON_CFLAGS := -isystem $(THIRD)/yyjson
 endif
 OUR_CPPFLAGS := -Iinclude -Isrc -D_GNU_SOURCE= -DFUSE_USE_VERSION=312 -DFEATUREFS_VERSION='"$(VERSION)"' \
 	$(shell pkg-config --silence-errors --cflags $(PKGS)) $(YYJSON_CFLAGS) $(if $(findstring fuzzer,$(SAN)),-DBATCH_WINDOW_FIRST=64)
-OUR_CFLAGS := -std=gnu11 -pthread $(WARN) $(SANFLAGS)
+# Position-independent and hidden throughout: one object serves programs and the client library, which shows only its header's names.
+OUR_CFLAGS := -std=gnu11 -pthread -fPIC -fvisibility=hidden $(WARN) $(SANFLAGS)
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP
 OUR_LDFLAGS := -pthread $(SANFLAGS) -Wl,--as-needed
 CTL_LIBS = $(shell pkg-config --libs lmdb inih libxxhash zlib libzstd) $(YYJSON_LIBS) -lm
@@ -60,6 +61,7 @@ UNIT := $(wildcard tests/unit/test_*.c)
 FUZZ := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH := $(wildcard tests/bench/*.c)
 PRELOAD := $(wildcard tests/torture/*_preload.c)
+HELPERS := $(wildcard tests/helpers/*.c)
 TORTURE := $(filter-out $(PRELOAD),$(wildcard tests/torture/*.c))
 KAFKA := $(wildcard tests/kafka/*.c)
 MAN := $(wildcard etc/man/*.[1-8])
@@ -80,7 +82,7 @@ CTL_PARTS := $(OUT)/libctl.a
 .SECONDARY:
 .SUFFIXES:
 
-all: $(OUT)/featurefs $(OUT)/featurectl
+all: $(OUT)/featurefs $(OUT)/featurectl $(OUT)/libfeaturefs.so $(OUT)/libfeaturefs.a $(OUT)/featurefs.pc
 
 .PHONY: need-libs
 need-libs:
@@ -90,13 +92,18 @@ need-libs:
 $(THIRD)/yyjson/yyjson.c:
 	$(Q)tools/setup yyjson $(THIRD)/yyjson
 
-$(OUT)/obj/%.o: %.c | need-libs $(YYJSON)
+# What was compiled with other flags is compiled anew.
+.PHONY: force
+$(OUT)/flags: force
+	@mkdir -p $(@D) && printf '%s\n' '$(subst ',,$(COMPILE))' > $@.new && if cmp -s $@ $@.new; then rm -f $@.new; else mv $@.new $@; fi
+
+$(OUT)/obj/%.o: %.c $(OUT)/flags | need-libs $(YYJSON)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D) && $(COMPILE) -c -o $@ $<
 
-$(OUT)/obj/yyjson.o: $(YYJSON) | need-libs
+$(OUT)/obj/yyjson.o: $(YYJSON) $(OUT)/flags | need-libs
 	$(call say,CC,$@)
-	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 $(SANFLAGS) $(CFLAGS) -w -c -o $@ $<
+	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 -fPIC -fvisibility=hidden $(SANFLAGS) $(CFLAGS) -w -c -o $@ $<
 
 # All but the programs' mains, so that tests link what they use.
 $(ROOMS): $(call obj,$(filter-out src/daemon/main.c,$(SRC))) $(if $(YYJSON),$(OUT)/obj/yyjson.o)
@@ -127,6 +134,39 @@ $(KAFKA_PROGRAMS): $(OUT)/%: $(OUT)/obj/%.o $(ROOMS)
 	$(call say,LINK,$@)
 	$(link) $(CTL_LIBS) -lrdkafka
 
+# ---- the client library ----
+
+# ABI: the number goes up when a program that was linked before no longer works.
+SONAME := libfeaturefs.so.0
+LIB_ROOMS := base store catalog serve sdk
+LIB_LIBS = $(shell pkg-config --libs lmdb inih libxxhash) $(YYJSON_LIBS) -lm
+LIB_OBJ := $(call obj,$(foreach r,$(LIB_ROOMS),$(filter src/$(r)/%,$(SRC)))) $(if $(YYJSON),$(OUT)/obj/yyjson.o)
+
+# Under a sanitizer its runtime's names are the program's to give.
+$(OUT)/$(SONAME): $(LIB_OBJ) src/sdk/libfeaturefs.map
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(OUR_LDFLAGS) $(if $(SAN),,-Wl$(comma)-z$(comma)defs) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) \
+		-Wl,--version-script=src/sdk/libfeaturefs.map -o $@ $(LIB_OBJ) $(LIB_LIBS)
+
+$(OUT)/libfeaturefs.so: $(OUT)/$(SONAME)
+	$(Q)ln -sf $(SONAME) $@
+
+# One object that keeps only the header's names, so that our short ones can't meet a program's own.
+$(OUT)/libfeaturefs.a: $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ld -r -o $(OUT)/obj/libfeaturefs.o $^ && \
+		objcopy --wildcard --keep-global-symbol='featurefs_*' $(OUT)/obj/libfeaturefs.o && $(AR) rcs $@ $(OUT)/obj/libfeaturefs.o
+
+$(OUT)/featurefs.pc: Makefile
+	$(Q)mkdir -p $(@D) && printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: featurefs' \
+		'Description: reads a feature store in the calling process, and writes to it through its mount' 'Version: $(VERSION)' \
+		'Libs: -L$${libdir} -lfeaturefs' 'Libs.private: $(LIB_LIBS) -pthread' 'Cflags: -I$${includedir}' > $@
+
+# Programs that cases use: linked with the library as programs elsewhere are.
+$(call program,$(HELPERS)): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/libfeaturefs.so
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(OUT) -lfeaturefs -Wl,-rpath,$(abspath $(OUT))
+
 # The parts of featurectl that a test can call.
 $(filter $(OUT)/tests/unit/test_ctl_%,$(UNIT_PROGRAMS)): $(call obj,$(filter-out tools/featurectl.c,$(CTL)))
 
@@ -156,7 +196,7 @@ setup:	## installs what building and testing need (Debian, as root)
 check:	## everything: set-up, lint, unit tests, cases, crash and power-loss rounds, sanitizers
 	@MAKE='$(MAKE)' tests/check
 
-test-programs: $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(TORTURE_PROGRAMS) $(KAFKA_PROGRAMS)
+test-programs: $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(TORTURE_PROGRAMS) $(KAFKA_PROGRAMS) $(call program,$(HELPERS))
 
 check-unit: $(UNIT_PROGRAMS)	## unit tests
 	@tests/run --bin $(OUT) $(UNIT_PROGRAMS)
@@ -204,11 +244,18 @@ torture-power: all $(TORTURE_PROGRAMS)	## simulated loss of power, POWER_ROUNDS=
 # ---- install ----
 
 BINDIR := $(DESTDIR)$(PREFIX)/bin
+LIBDIR := $(DESTDIR)$(PREFIX)/lib
 SHARE := $(DESTDIR)$(PREFIX)/share
 .PHONY: install uninstall clean distclean help
 install: all	## into PREFIX=/usr/local, below DESTDIR
 	install -d $(BINDIR) $(SHARE)/doc/featurefs/groups $(SHARE)/bash-completion/completions $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(OUT)/featurefs $(OUT)/featurectl $(BINDIR)
+	install -d $(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(OUT)/$(SONAME) $(LIBDIR)
+	ln -sf $(SONAME) $(LIBDIR)/libfeaturefs.so
+	install -m 644 $(OUT)/libfeaturefs.a $(LIBDIR)
+	sed 's,^prefix=.*,prefix=$(PREFIX),' $(OUT)/featurefs.pc > $(LIBDIR)/pkgconfig/featurefs.pc
+	install -m 644 include/featurefs.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 README.md LICENSE etc/featurefs.conf $(SHARE)/doc/featurefs
 	install -m 644 etc/groups/*.ini $(SHARE)/doc/featurefs/groups
 	install -m 644 etc/featurefs.bash $(SHARE)/bash-completion/completions/featurefs
@@ -219,6 +266,8 @@ install: all	## into PREFIX=/usr/local, below DESTDIR
 uninstall:	## takes away what install put there
 	rm -f $(BINDIR)/featurefs $(BINDIR)/featurectl $(DESTDIR)$(PREFIX)/lib/systemd/system/featurefs@.service
 	rm -f $(SHARE)/bash-completion/completions/featurefs $(SHARE)/bash-completion/completions/featurectl
+	rm -f $(LIBDIR)/$(SONAME) $(LIBDIR)/libfeaturefs.so $(LIBDIR)/libfeaturefs.a $(LIBDIR)/pkgconfig/featurefs.pc
+	rm -f $(DESTDIR)$(PREFIX)/include/featurefs.h
 	rm -rf $(SHARE)/doc/featurefs
 	for m in $(MAN); do rm -f $(SHARE)/man/man$${m##*.}/$${m##*/}; done
 

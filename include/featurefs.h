@@ -132,7 +132,7 @@ int featurefs_entities(struct featurefs *fs, const char *group, const char *pref
  * A view has keys. A group that is written without a list takes the names of the parts of its entities ("user_id"; "entity" where its
  * definition names none), and parts of one name are one key: the features of user_stats (user_id), item_stats (item_id) and affinity
  * (user_id, item_id) make a view with the two keys user_id and item_id, and each group is asked with its own parts of them.
- * Where two columns would have one name, both are named "group/feature". -ENOENT: no such group or feature; -EINVAL; -ESTALE: a
+ * Where two columns would have one name, both are named as they are written: "group/feature". -ENOENT: no such group or feature; -EINVAL; -ESTALE: a
  * feature is retired. The strings are copied.
  */
 int featurefs_view_new(struct featurefs *fs, const char *const *features, size_t n, struct featurefs_view **out);

@@ -292,18 +292,32 @@ static int sort_names(struct catalog_group **list, unsigned n, const char *kind,
 	return 0;
 }
 
-int catalog_load(struct store_snap *snap, struct catalog **out, struct why *why)
+enum { ROOM_FIRST = 64 };
+
+int catalog_empty(struct catalog **out)
 {
-	enum { ROOM_FIRST = 64 };
 	struct catalog *cat = catalog_alloc(ROOM_FIRST);
-	struct store_walk *walk = NULL;
 	int rc;
 
 	if (!cat)
 		return -ENOMEM;
-	rc = catalog_group_make(CATALOG_ROOT_ID, 0, slice_of(NULL, 0), 0, 0, 0755, NULL, 0, &cat->root, why);
-	if (rc == 0)
-		rc = store_walk_begin(snap, STORE_CATALOG, slice_of(NULL, 0), &walk);
+	rc = catalog_group_make(CATALOG_ROOT_ID, 0, slice_of(NULL, 0), 0, 0, 0755, NULL, 0, &cat->root, NULL);
+	if (rc < 0)
+		catalog_unref(cat);
+	else
+		*out = cat;
+	return rc;
+}
+
+int catalog_load(struct store_snap *snap, struct catalog **out, struct why *why)
+{
+	struct catalog *cat;
+	struct store_walk *walk = NULL;
+	int rc = catalog_empty(&cat);
+
+	if (rc < 0)
+		return rc;
+	rc = store_walk_begin(snap, STORE_CATALOG, slice_of(NULL, 0), &walk);
 	if (rc == 0)
 		rc = load_groups(walk, cat, ROOM_FIRST, why);
 	store_walk_end(walk);

@@ -192,6 +192,8 @@ int catalog_load(struct store_snap *snap, struct catalog **out, struct why *why)
 /* That number: snapshots of one store in which it is the same have the same catalog. So readers in other processes know
  * when to load it anew. 0 before the first change. -EBADMSG. */
 int catalog_version(struct store_snap *snap, uint64_t *out);
+/* One without any group. -ENOMEM. */
+int catalog_empty(struct catalog **out);
 struct catalog *catalog_ref(const struct catalog *cat);
 void catalog_unref(const struct catalog *cat);			/* NULL is fine */
 const struct catalog_group *catalog_find(const struct catalog *cat, struct slice name);		/* NULL */

@@ -63,7 +63,7 @@ int serve_row(const struct serve_view *view, const struct catalog_group *grp, st
 	return record_exists(out) ? 0 : -ENOENT;
 }
 
-static bool is_expired(const struct serve_view *view, const struct catalog_group *grp, int64_t event_ns)
+bool serve_is_expired(const struct serve_view *view, const struct catalog_group *grp, int64_t event_ns)
 {
 	int64_t end_ns;
 
@@ -85,7 +85,7 @@ void serve_value(const struct serve_view *view, const struct catalog_group *grp,
 		return;
 	out->type_code = cell.type;
 	out->value = cell.value;
-	if (is_expired(view, grp, out->stamp.event_ns))
+	if (serve_is_expired(view, grp, out->stamp.event_ns))
 		out->status = SERVE_EXPIRED;
 	else
 		out->status = cell.state == RECORD_PRESENT ? SERVE_PRESENT : SERVE_NULL;

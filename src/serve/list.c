@@ -109,6 +109,7 @@ static void print_age(struct buf *out, const char *name, int64_t now_ns, int64_t
 int serve_stats_text(const struct serve_view *view, const struct catalog_group *grp, struct buf *out)
 {
 	struct catalog_stats stats;
+	char time[CLOCK_TEXT_MAX];
 	struct ages ages = { 0 };
 	unsigned n_features = 0;
 	int rc = serve_stats(view, grp, &stats);
@@ -127,6 +128,10 @@ int serve_stats_text(const struct serve_view *view, const struct catalog_group *
 	buf_printf(out, "nulls: %llu\n", (unsigned long long)ages.nulls);
 	buf_printf(out, "expired: %llu\n", (unsigned long long)ages.expired);
 	buf_printf(out, "swept: %llu\n", (unsigned long long)stats.swept);
+	if (stats.newest_event_ns) {
+		clock_print_time(stats.newest_event_ns, true, time);
+		buf_printf(out, "newest_event_time: %s\n", time);
+	}
 	if (ages.values + ages.nulls > 0) {
 		print_age(out, "newest_age_seconds", view->now_ns, ages.newest_ns);
 		print_age(out, "oldest_age_seconds", view->now_ns, ages.oldest_ns);

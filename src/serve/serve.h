@@ -40,6 +40,8 @@ int serve_row(const struct serve_view *view, const struct catalog_group *grp, st
 /* The row as it stands, tombstones and all, whether the entity exists or not: rec->data is NULL if there is none. For writers that guard. */
 int serve_row_raw(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, struct slice *out_bytes,
 		  struct record *out);
+/* Is a value of that event time past the group's TTL? The one place that judges it. */
+bool serve_is_expired(const struct serve_view *view, const struct catalog_group *grp, int64_t event_ns);
 /* One value of a row; a retired feature is MISSING. */
 void serve_value(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec,
 		 const struct catalog_feature *feature, struct serve_value *out);
@@ -48,6 +50,22 @@ bool serve_row_has_values(const struct serve_view *view, const struct catalog_gr
 /* The newest event and ingest time among the row's values; the group's creation time if there are none. */
 void serve_row_times(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec, int64_t *out_event_ns,
 		     int64_t *out_ingest_ns);
+
+/*
+ * Many at once, for views. serve_rows looks up the rows of n entities as serve_row_raw does (rec->data is NULL where there is none) and
+ * has their memory under way before it is asked for: best called for some dozens at a time. serve_cells is serve_value for features by their slots,
+ * in ascending order, which the caller knows not to be retired.
+ */
+int serve_rows(const struct serve_view *view, const struct catalog_group *grp, const struct slice *entities, size_t n, struct record *out);
+
+struct serve_cell {
+	enum serve_status status;
+	uint8_t type_code;
+	struct slice value;		/* of PRESENT */
+	int64_t event_ns;		/* 0 if MISSING */
+};
+void serve_cells(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec, const uint16_t *slots,
+		 unsigned n, struct serve_cell *out);
 
 /* Append a value's forms; null is the empty text, `null` in JSON, empty in .bin. Errors of type.h. */
 int serve_value_text(const struct serve_value *value, struct buf *out);

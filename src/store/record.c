@@ -234,6 +234,59 @@ void record_restamp(void *bytes, const struct record *rec, const struct record_s
 	}
 }
 
+/* The cell for a slot never stands behind the index of that number; `from` bounds the search from below. */
+static unsigned seek_cell(const struct record *rec, uint16_t slot, unsigned from)
+{
+	unsigned high = slot < rec->cells ? slot : rec->cells - 1u, low = from;
+
+	if (high < low)
+		return low;
+	if (le_get16(cell_at(rec, high)) == slot)
+		return high;
+	while (low < high) {
+		unsigned mid = low + (high - low) / 2;
+
+		if (le_get16(cell_at(rec, mid)) < slot)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+void record_pick(const struct record *rec, const uint16_t *slots, unsigned n, struct record_picked *out)
+{
+	const uint8_t *cells, *heap, *cell;
+	unsigned i = 0, stamp;
+	uint32_t begin, end;
+	size_t heap_len;
+
+	memset(out, 0, n * sizeof *out);
+	if (!rec->cells)
+		return;
+	cells = cell_at(rec, 0);
+	heap = rec->data + tables_len(rec);
+	heap_len = rec->len - tables_len(rec);
+	for (unsigned k = 0; k < n && i < rec->cells; k++) {
+		struct record_picked *picked = &out[k];
+
+		i = seek_cell(rec, slots[k], i);
+		cell = cells + CELL * (size_t)i;
+		if (le_get16(cell) != slots[k])
+			continue;
+		picked->state = cell_state(cell);
+		picked->type = (uint8_t)(cell[7] >> 2);
+		stamp = le_get16(cell + 2);
+		if (stamp < rec->stamps)
+			picked->event_ns = (int64_t)le_get64(stamp_at(rec, stamp));
+		begin = i ? cell_end(cell - CELL) : 0;
+		end = cell_end(cell);
+		if (picked->state == RECORD_PRESENT && begin <= end && end <= heap_len)
+			picked->value = slice_of(heap + begin, end - begin);
+		i++;
+	}
+}
+
 /* ---- writing ---- */
 
 /* Where a record is being written: its tables are complete in number before its first byte is written. */

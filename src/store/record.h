@@ -82,6 +82,14 @@ static inline bool record_exists(const struct record *rec)
 bool record_tomb(const struct record *rec, struct record_stamp *out);
 /* false if there is no cell for the slot. O(log cells), O(1) where slots are dense. */
 bool record_find(const struct record *rec, uint16_t slot, struct record_cell *out);
+/* Many cells at once, for reads of views: of each slot its state (ABSENT: there is no cell), the code of its type, its value and its
+ * event time (0 where absent). Slots ascend. Where a row has a cell for every slot up to the last one, each is found at once. */
+struct record_picked {
+	struct slice value;
+	int64_t event_ns;
+	uint8_t state, type;
+};
+void record_pick(const struct record *rec, const uint16_t *slots, unsigned n, struct record_picked *out);
 /* Cell i, 0 <= i < rec->cells; stamp i, 0 <= i < rec->stamps. */
 void record_cell(const struct record *rec, unsigned i, struct record_cell *out);
 void record_stamp(const struct record *rec, unsigned i, struct record_stamp *out);

@@ -1,0 +1,692 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The same reads through the mount, for who may not map the store: the kernel asks the group's permissions, and .row gives an entity's
+ * values from one snapshot. What a call needs beyond one .row (more entities, more groups, event times) are more files, so the store's number of
+ * commits is read before and after; if others have written meanwhile, all of it is read once more, and after some tries the call fails
+ * rather than mix two moments. A file can't tell an expired value from one that was never there.
+ */
+#include "sdk/private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+#include <yyjson.h>
+#include "base/clock.h"
+#include "base/num.h"
+#include "base/text.h"
+
+enum { ROW_MAX = 64 << 20, SMALL_MAX = 16 << 20, TRIES = 20 };
+
+/* ---- places ---- */
+
+/* What can't be a name must not become a path. */
+static bool is_entity(struct slice name)
+{
+	const char *text = name.data;
+
+	return name.len > 0 && name.len <= TEXT_ENTITY_MAX && text[0] != '.' && !memchr(text, '/', name.len) && !memchr(text, '\0', name.len);
+}
+
+/* "MOUNT/group". The caller frees. */
+static int group_dir(struct featurefs *fs, const char *group, char **out, struct why *why)
+{
+	struct buf path = { 0 };
+	int rc = sdk_mount_dir(fs, &path, why);
+
+	if (rc == 0 && text_check_group_name(slice_str(group), NULL) < 0)
+		rc = why_fail(why, ENOENT, "there is no group %s", group);
+	buf_printf(&path, "/%s", group);
+	buf_append_char(&path, '\0');
+	if (rc == 0)
+		rc = buf_error(&path);
+	if (rc < 0) {
+		buf_release(&path);
+		return rc;
+	}
+	*out = path.data;
+	return 0;
+}
+
+static int open_group(struct featurefs *fs, const char *group, int *out, struct why *why)
+{
+	char *path;
+	int rc = group_dir(fs, group, &path, why);
+
+	if (rc < 0)
+		return rc;
+	*out = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*out < 0 && errno == ENOENT)
+		rc = why_fail(why, ENOENT, "there is no group %s", group);
+	else if (*out < 0)
+		rc = why_fail(why, errno, "%s: %s", path, strerror(errno));
+	free(path);
+	return rc;
+}
+
+static int read_at(int dir, const char *name, size_t max, struct buf *out)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = sdk_read_fd(fd, max, out);
+	close(fd);
+	return rc;
+}
+
+int remote_file(struct featurefs *fs, const char *group, const char *name, struct buf *out, struct why *why)
+{
+	int dir, rc = open_group(fs, group, &dir, why);
+
+	if (rc < 0)
+		return rc;
+	rc = read_at(dir, name, SMALL_MAX, out);
+	close(dir);
+	return rc < 0 ? why_fail(why, -rc, "%s/%s: %s", group, name, strerror(-rc)) : 0;
+}
+
+/* ---- one moment ---- */
+
+int remote_version(struct featurefs *fs, uint64_t *out, struct why *why)
+{
+	struct buf path = { 0 }, text = { 0 };
+	struct slice value;
+	int rc = sdk_mount_dir(fs, &path, why);
+
+	buf_append_str(&path, "/.featurefs/store");
+	buf_append_char(&path, '\0');
+	if (rc == 0)
+		rc = buf_error(&path);
+	if (rc == 0)
+		rc = sdk_read_file(path.data, SMALL_MAX, &text);
+	if (rc < 0 && !why->text[0])
+		why_fail(why, -rc, "%s: %s", path.data ? path.data : "the mount", strerror(-rc));
+	if (rc == 0 && (!sdk_line_find(buf_slice(&text), "seq", &value) || num_parse_u64(value, out) < 0))
+		rc = why_fail(why, EBADMSG, "%s does not tell the number of commits", path.data);
+	buf_release(&path);
+	buf_release(&text);
+	return rc;
+}
+
+struct moment {
+	struct featurefs *fs;
+	bool is_one_file;		/* which is of one moment by itself */
+	uint64_t seq;
+	unsigned tries;
+};
+
+static int moment_begin(struct moment *moment, struct why *why)
+{
+	return moment->is_one_file ? 0 : remote_version(moment->fs, &moment->seq, why);
+}
+
+/* 0: all was of one moment; 1: once more; or an errno. */
+static int moment_end(struct moment *moment, struct why *why)
+{
+	uint64_t seq;
+	int rc;
+
+	if (moment->is_one_file)
+		return 0;
+	rc = remote_version(moment->fs, &seq, why);
+	if (rc < 0 || seq == moment->seq)
+		return rc;
+	if (++moment->tries < TRIES)
+		return 1;
+	return why_fail(why, EAGAIN, "the store changes faster than this can be read through its mount: let this user read the map, or ask for less");
+}
+
+/* ---- the catalog ---- */
+
+/* A definition does not say what it is called. */
+static int parse_schema(int dir, const char *group, struct catalog_group **out, struct why *why)
+{
+	struct catalog_group *nameless;
+	struct buf text = { 0 };
+	int rc = read_at(dir, ".schema", SMALL_MAX, &text);
+
+	if (rc < 0)
+		why_fail(why, -rc, "%s/.schema: %s", group, strerror(-rc));
+	else
+		rc = catalog_group_parse(group, buf_slice(&text), &nameless, why);
+	buf_release(&text);
+	if (rc < 0)
+		return rc;
+	rc = catalog_group_renamed(nameless, slice_str(group), 0, out, why);
+	catalog_group_unref(nameless);
+	return rc;
+}
+
+int remote_schema(struct featurefs *fs, const char *group, struct catalog_group **out, struct why *why)
+{
+	int dir, rc = open_group(fs, group, &dir, why);
+
+	if (rc < 0)
+		return rc;
+	rc = parse_schema(dir, group, out, why);
+	close(dir);
+	return rc;
+}
+
+/* A group that this user may not read is none for it. */
+static int add_group(int mount, const char *name, uint32_t id, struct catalog **cat, struct why *why)
+{
+	int dir = openat(mount, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+	struct catalog_group *grp;
+	struct catalog *next;
+
+	if (dir < 0)
+		return errno == ENOENT || errno == EACCES || errno == ENOTDIR ? 0 : -errno;
+	rc = parse_schema(dir, name, &grp, why);
+	close(dir);
+	if (rc < 0) {
+		if (rc == -ENOENT || rc == -EACCES)
+			why->text[0] = '\0';
+		return rc == -ENOENT || rc == -EACCES ? 0 : rc;
+	}
+	grp->id = id;
+	rc = catalog_with(*cat, grp, &next);
+	catalog_group_unref(grp);
+	if (rc == 0) {
+		catalog_unref(*cat);
+		*cat = next;
+	}
+	return rc;
+}
+
+int remote_catalog(const char *mount, struct catalog **out, struct why *why)
+{
+	const struct dirent *entry;
+	struct catalog *cat;
+	DIR *list = opendir(mount);
+	uint32_t id = 0;
+	int rc;
+
+	if (!list)
+		return why_fail(why, errno, "%s: %s", mount, strerror(errno));
+	rc = catalog_empty(&cat);
+	if (rc < 0) {
+		closedir(list);
+		return rc;
+	}
+	while (rc == 0 && (errno = 0, entry = readdir(list)))
+		if (entry->d_name[0] != '.')
+			rc = add_group(dirfd(list), entry->d_name, ++id, &cat, why);
+	if (rc == 0 && errno)
+		rc = why_fail(why, errno, "%s: %s", mount, strerror(errno));
+	closedir(list);
+	if (rc < 0)
+		catalog_unref(cat);
+	else
+		*out = cat;
+	return rc;
+}
+
+/* ---- rows ---- */
+
+/* Reads and parses an entity's .row; *out stays NULL if there is no such entity. */
+static int read_row(int dir, struct slice entity, struct buf *text, yyjson_doc **out)
+{
+	char path[TEXT_ENTITY_MAX + sizeof "/.row"];
+	int rc;
+
+	*out = NULL;
+	if (!is_entity(entity))
+		return 0;
+	snprintf(path, sizeof path, "%.*s/.row", (int)entity.len, (const char *)entity.data);
+	buf_reset(text);
+	rc = read_at(dir, path, ROW_MAX, text);
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return rc;
+	*out = yyjson_read(text->data, text->len, YYJSON_READ_NUMBER_AS_RAW);
+	return *out ? 0 : -EBADMSG;
+}
+
+static yyjson_val *features_of(yyjson_doc *doc)
+{
+	return yyjson_obj_get(yyjson_doc_get_root(doc), "features");
+}
+
+/* The event time is the time of the value's file. */
+static int64_t file_time(int dir, struct slice entity, const char *feature)
+{
+	char path[TEXT_ENTITY_MAX + TEXT_NAME_MAX + 32];
+	struct stat st;
+
+	snprintf(path, sizeof path, "%.*s/%s", (int)entity.len, (const char *)entity.data, feature);
+	if (fstatat(dir, path, &st, 0) < 0)
+		return 0;
+	return (int64_t)st.st_mtim.tv_sec * CLOCK_SECOND + st.st_mtim.tv_nsec;
+}
+
+static int put_column(int dir, struct slice entity, yyjson_doc *doc, const struct view_column *column, struct column_sink *sink, size_t i,
+		      struct buf *bytes, struct why *why)
+{
+	yyjson_val *val = doc ? yyjson_obj_get(features_of(doc), column->feature) : NULL;
+	struct column_value value = { .status = FEATUREFS_MISSING, .code = type_code(&column->type) };
+	int rc;
+
+	if (val && sink->out->event_ns)
+		value.event_ns = file_time(dir, entity, column->feature);
+	if (val && yyjson_is_null(val)) {
+		value.status = FEATUREFS_NULL;
+	} else if (val) {
+		buf_reset(bytes);
+		rc = type_json_parse(&column->type, true, val, bytes, why);
+		if (rc < 0)
+			return rc;
+		value.status = FEATUREFS_PRESENT;
+		value.bytes = buf_slice(bytes);
+	}
+	return column_put(sink, i, &value);
+}
+
+static int read_part(struct featurefs_view *view, const struct view_part *part, const struct featurefs_keys *keys, size_t n_keys, size_t n,
+		     struct column_sink *sinks, struct why *why)
+{
+	struct buf text = { 0 }, bytes = { 0 };
+	struct catalog_group *grp;
+	char room[KEYS_ROOM];
+	int dir, rc = open_group(view->fs, part->group, &dir, why);
+
+	if (rc < 0)
+		return rc;
+	rc = parse_schema(dir, part->group, &grp, why);
+	if (rc == 0) {
+		rc = view_check_part(view, part, grp, why);
+		catalog_group_unref(grp);
+	}
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct slice entity = keys_entity(part, view->n_keys, keys, n_keys, i, room);
+		yyjson_doc *doc;
+
+		rc = read_row(dir, entity, &text, &doc);
+		if (rc < 0)
+			why_fail(why, -rc, "%s/%.*s: %s", part->group, (int)entity.len, entity.len ? (const char *)entity.data : "",
+				 strerror(-rc));
+		for (unsigned c = 0; c < part->n_columns && rc == 0; c++)
+			rc = put_column(dir, entity, doc, &view->columns[part->columns[c]], &sinks[part->columns[c]], i, &bytes, why);
+		yyjson_doc_free(doc);
+	}
+	close(dir);
+	buf_release(&text);
+	buf_release(&bytes);
+	return rc;
+}
+
+static bool wants_times(const struct featurefs_view *view, const struct column_sink *sinks)
+{
+	for (unsigned c = 0; c < view->n_columns; c++)
+		if (sinks[c].out->event_ns)
+			return true;
+	return false;
+}
+
+int remote_read(struct featurefs_view *view, const struct featurefs_keys *keys, size_t n_keys, size_t n, struct column_sink *sinks,
+		struct why *why)
+{
+	struct moment moment = { .fs = view->fs, .is_one_file = n <= 1 && view->n_parts == 1 && !wants_times(view, sinks) };
+	int rc;
+
+	do {
+		for (unsigned c = 0; c < view->n_columns; c++)
+			column_restart(&sinks[c], n);
+		rc = moment_begin(&moment, why);
+		for (unsigned p = 0; p < view->n_parts && rc == 0; p++)
+			rc = read_part(view, &view->parts[p], keys, n_keys, n, sinks, why);
+		if (rc == 0)
+			rc = moment_end(&moment, why);
+	} while (rc == 1);
+	return rc;
+}
+
+int remote_row(struct featurefs *fs, const char *group, const char *entity, struct buf *out, struct why *why)
+{
+	char path[TEXT_ENTITY_MAX + sizeof "/.row"];
+	int dir, rc = open_group(fs, group, &dir, why);
+
+	if (rc < 0)
+		return rc;
+	rc = -ENOENT;
+	if (is_entity(slice_str(entity))) {
+		snprintf(path, sizeof path, "%s/.row", entity);
+		rc = read_at(dir, path, ROW_MAX, out);
+	}
+	close(dir);
+	if (rc == -ENOENT)
+		return why_fail(why, ENOENT, "there is no entity %s in %s", entity, group);
+	return rc < 0 ? why_fail(why, -rc, "%s/%s: %s", group, entity, strerror(-rc)) : 0;
+}
+
+/* ---- values with their attributes ---- */
+
+struct remote_value {
+	struct featurefs_value shown;
+	struct buf text, json, lane, source;
+};
+
+static int read_attr(int dir, struct slice entity, const char *feature, const char *name, struct buf *out)
+{
+	char path[64 + TEXT_ENTITY_MAX + TEXT_NAME_MAX], value[512];
+	ssize_t n;
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d/%.*s/%s", dir, (int)entity.len, (const char *)entity.data, feature);
+	n = getxattr(path, name, value, sizeof value);
+	if (n < 0)
+		return -errno;
+	buf_append(out, value, (size_t)n);
+	return 0;
+}
+
+static int64_t read_time(int dir, struct slice entity, const char *feature, const char *name)
+{
+	struct buf text = { 0 };
+	int64_t ns = 0;
+
+	if (read_attr(dir, entity, feature, name, &text) < 0 || clock_parse_time(buf_slice(&text), &ns) < 0)
+		ns = 0;
+	buf_release(&text);
+	return ns;
+}
+
+static int fill_value(int dir, struct slice entity, const struct catalog_feature *feature, yyjson_val *val, struct remote_value *to)
+{
+	struct buf bytes = { 0 };
+	int rc = 0;
+
+	buf_reset(&to->text);
+	buf_reset(&to->json);
+	buf_reset(&to->lane);
+	buf_reset(&to->source);
+	to->shown = (struct featurefs_value){ .feature = feature->name, .status = FEATUREFS_MISSING };
+	if (val) {
+		to->shown.status = yyjson_is_null(val) ? FEATUREFS_NULL : FEATUREFS_PRESENT;
+		to->shown.event_ns = read_time(dir, entity, feature->name, "user.event_time");
+		to->shown.ingest_ns = read_time(dir, entity, feature->name, "user.ingest_time");
+		read_attr(dir, entity, feature->name, "user.lane", &to->lane);
+		read_attr(dir, entity, feature->name, "user.source", &to->source);
+	}
+	if (to->shown.status == FEATUREFS_PRESENT) {
+		rc = type_json_parse(&feature->type, true, val, &bytes, NULL);
+		if (rc == 0)
+			rc = type_text_print(&feature->type, buf_slice(&bytes), &to->text);
+		if (rc == 0)
+			rc = type_json_print(&feature->type, buf_slice(&bytes), &to->json);
+	} else if (to->shown.status == FEATUREFS_NULL) {
+		buf_append_str(&to->json, "null");
+	}
+	to->shown.text_len = to->text.len;
+	to->shown.json_len = to->json.len;
+	buf_append_char(&to->text, '\0');
+	buf_append_char(&to->json, '\0');
+	buf_append_char(&to->lane, '\0');
+	buf_append_char(&to->source, '\0');
+	to->shown.text = to->text.data;
+	to->shown.json = to->json.data;
+	to->shown.lane = to->lane.data;
+	to->shown.source = to->source.data;
+	buf_release(&bytes);
+	if (rc == 0 && (buf_error(&to->text) < 0 || buf_error(&to->json) < 0 || buf_error(&to->lane) < 0 || buf_error(&to->source) < 0))
+		rc = -ENOMEM;
+	return rc;
+}
+
+static void release_values(struct remote_value *values, unsigned n)
+{
+	for (unsigned i = 0; values && i < n; i++) {
+		buf_release(&values[i].text);
+		buf_release(&values[i].json);
+		buf_release(&values[i].lane);
+		buf_release(&values[i].source);
+	}
+	free(values);
+}
+
+static int gather_values(int dir, const char *group, const char *entity, const struct catalog_group *grp, struct remote_value *values,
+			 struct why *why)
+{
+	struct buf text = { 0 };
+	yyjson_doc *doc;
+	int rc = read_row(dir, slice_str(entity), &text, &doc);
+
+	if (rc == 0 && !doc)
+		rc = why_fail(why, ENOENT, "there is no entity %s in %s", entity, group);
+	for (unsigned i = 0; i < grp->n_features && rc == 0; i++)
+		rc = fill_value(dir, slice_str(entity), &grp->features[i], yyjson_obj_get(features_of(doc), grp->features[i].name),
+				&values[i]);
+	yyjson_doc_free(doc);
+	buf_release(&text);
+	return rc;
+}
+
+int remote_values(struct featurefs *fs, const char *group, const char *entity,
+		  int (*each)(void *arg, const struct featurefs_value *value), void *arg, struct why *why)
+{
+	struct moment moment = { .fs = fs };
+	struct remote_value *values = NULL;
+	struct catalog_group *grp = NULL;
+	int dir, rc = open_group(fs, group, &dir, why);
+
+	if (rc < 0)
+		return rc;
+	rc = parse_schema(dir, group, &grp, why);
+	if (rc == 0) {
+		values = calloc(grp->n_features + 1u, sizeof *values);
+		rc = values ? 0 : -ENOMEM;
+	}
+	while (rc == 0) {
+		rc = moment_begin(&moment, why);
+		if (rc == 0)
+			rc = gather_values(dir, group, entity, grp, values, why);
+		if (rc == 0)
+			rc = moment_end(&moment, why);
+		if (rc <= 0)
+			break;
+		rc = 0;
+	}
+	close(dir);
+	for (unsigned i = 0; rc == 0 && i < grp->n_features; i++)
+		if (!grp->features[i].retired)
+			rc = each(arg, &values[i].shown);
+	release_values(values, grp ? grp->n_features : 0);
+	catalog_group_unref(grp);
+	return rc;
+}
+
+/* ---- names ---- */
+
+struct name_list {
+	char **names;
+	size_t n;
+};
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void free_names(struct name_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		free(list->names[i]);
+	free(list->names);
+}
+
+/* Names in a directory that begin with `prefix` and lie behind `after`, in order of their bytes. Takes the descriptor. */
+static int list_names(int dir, const char *prefix, const char *after, struct name_list *out)
+{
+	const struct dirent *entry;
+	struct buf names = { 0 };
+	DIR *handle = fdopendir(dir);
+	int rc = 0;
+
+	if (!handle) {
+		rc = -errno;
+		close(dir);
+		return rc;
+	}
+	while ((errno = 0, entry = readdir(handle))) {
+		char *name;
+
+		if (entry->d_name[0] == '.' || strncmp(entry->d_name, prefix, strlen(prefix)) || strcmp(entry->d_name, after) <= 0)
+			continue;
+		name = strdup(entry->d_name);
+		if (name)
+			buf_append(&names, &name, sizeof name);
+		if (!name || buf_error(&names) < 0) {
+			free(name);
+			errno = ENOMEM;
+			break;
+		}
+	}
+	rc = -errno;
+	closedir(handle);
+	*out = (struct name_list){ (char **)names.data, names.len / sizeof(char *) };
+	if (rc < 0) {
+		free_names(out);
+		return rc;
+	}
+	if (out->n)
+		qsort(out->names, out->n, sizeof *out->names, compare_names);
+	return 0;
+}
+
+int remote_entities(struct featurefs *fs, const char *group, const char *prefix, const char *after, size_t limit, struct buf *out,
+		    size_t *out_n, struct why *why)
+{
+	struct name_list list;
+	int dir, rc = open_group(fs, group, &dir, why);
+
+	if (rc < 0)
+		return rc;
+	rc = list_names(dir, prefix, after, &list);
+	if (rc < 0)
+		return why_fail(why, -rc, "%s: %s", group, strerror(-rc));
+	*out_n = limit && limit < list.n ? limit : list.n;
+	for (size_t i = 0; i < *out_n; i++) {
+		buf_append_str(out, list.names[i]);
+		buf_append_char(out, '\n');
+	}
+	free_names(&list);
+	return buf_error(out);
+}
+
+/* ---- all rows ---- */
+
+struct rows_walk {
+	int (*each)(void *arg, const struct featurefs_row *row);
+	void *arg;
+	uint64_t done;
+	struct buf text;
+};
+
+static int give_row(int dir, const char *group, const char *entity, struct rows_walk *walk)
+{
+	char path[NAME_MAX + sizeof "/.row"];
+	int rc;
+
+	snprintf(path, sizeof path, "%s/.row", entity);
+	buf_reset(&walk->text);
+	rc = read_at(dir, path, ROW_MAX, &walk->text);
+	if (rc == -ENOENT)
+		return 0;		/* removed meanwhile */
+	buf_append_char(&walk->text, '\0');
+	if (rc == 0)
+		rc = buf_error(&walk->text);
+	if (rc < 0)
+		return rc;
+	return walk->each(walk->arg, &(struct featurefs_row){ group, entity, walk->text.data, walk->text.len - 1, ++walk->done, 0 });
+}
+
+static int walk_group(struct featurefs *fs, const char *group, struct rows_walk *walk, struct why *why)
+{
+	const struct dirent *entry;
+	DIR *handle;
+	int dir, rc = open_group(fs, group, &dir, why);
+
+	if (rc < 0)
+		return rc;
+	handle = fdopendir(dir);
+	if (!handle) {
+		rc = why_fail(why, errno, "%s: %s", group, strerror(errno));
+		close(dir);
+		return rc;
+	}
+	while (rc == 0 && (errno = 0, entry = readdir(handle)))
+		if (entry->d_name[0] != '.')
+			rc = give_row(dir, group, entry->d_name, walk);
+	if (rc == 0 && errno)
+		rc = why_fail(why, errno, "%s: %s", group, strerror(errno));
+	closedir(handle);
+	return rc;
+}
+
+int remote_rows(struct featurefs *fs, const char *const *groups, size_t n, int (*each)(void *arg, const struct featurefs_row *row), void *arg,
+		struct why *why)
+{
+	struct rows_walk walk = { .each = each, .arg = arg };
+	struct name_list list = { 0 };
+	struct buf mount = { 0 };
+	int rc = 0, dir;
+
+	if (!n) {
+		rc = sdk_mount_dir(fs, &mount, why);
+		buf_append_char(&mount, '\0');
+		if (rc == 0)
+			rc = buf_error(&mount);
+		if (rc == 0) {
+			dir = open(mount.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			rc = dir < 0 ? why_fail(why, errno, "%s: %s", mount.data, strerror(errno)) : list_names(dir, "", "", &list);
+		}
+		buf_release(&mount);
+	}
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		rc = open_group(fs, groups[i], &dir, why);
+		if (rc == 0)
+			close(dir);
+	}
+	for (size_t i = 0; i < (n ? n : list.n) && rc == 0; i++)
+		rc = walk_group(fs, n ? groups[i] : list.names[i], &walk, why);
+	free_names(&list);
+	buf_release(&walk.text);
+	return rc;
+}
+
+/* ---- figures ---- */
+
+int remote_stats(struct featurefs *fs, const char *group, struct featurefs_stats *out, struct why *why)
+{
+	static const struct {
+		const char *name;
+		size_t at;
+	} lines[] = {
+		{ "entities", offsetof(struct featurefs_stats, entities) }, { "rows", offsetof(struct featurefs_stats, rows) },
+		{ "bytes", offsetof(struct featurefs_stats, row_bytes) }, { "swept", offsetof(struct featurefs_stats, swept) },
+		{ "direct_applied", offsetof(struct featurefs_stats, applied[0]) },
+		{ "stream_applied", offsetof(struct featurefs_stats, applied[1]) },
+		{ "batch_applied", offsetof(struct featurefs_stats, applied[2]) },
+		{ "direct_late", offsetof(struct featurefs_stats, late[0]) }, { "stream_late", offsetof(struct featurefs_stats, late[1]) },
+		{ "batch_late", offsetof(struct featurefs_stats, late[2]) },
+	};
+	struct buf text = { 0 };
+	struct slice value;
+	int rc = remote_file(fs, group, ".stats", &text, why);
+
+	*out = (struct featurefs_stats){ 0 };
+	for (size_t i = 0; rc == 0 && i < sizeof lines / sizeof *lines; i++)
+		if (sdk_line_find(buf_slice(&text), lines[i].name, &value))
+			num_parse_u64(value, (uint64_t *)(void *)((char *)out + lines[i].at));
+	if (rc == 0 && sdk_line_find(buf_slice(&text), "newest_event_time", &value))
+		clock_parse_time(value, &out->newest_event_ns);
+	buf_release(&text);
+	return rc;
+}
