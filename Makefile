@@ -18,6 +18,7 @@ KILL_ROUNDS ?= 200
 LOAD_ROUNDS ?= 200
 POWER_ROUNDS ?= 500
 FUZZ_SECONDS ?= 60
+HUNT_SECONDS ?= 600
 
 # V=1 shows commands; SAN=address,undefined or SAN=thread builds with sanitizers; DEV=1 makes warnings errors. Each has its own folder.
 comma := ,
@@ -184,7 +185,7 @@ $(OUT)/%_preload.so: %_preload.c | need-libs
 
 # ---- tests ----
 
-.PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-load torture-power test-programs
+.PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-load torture-power torture-hunt test-programs
 demo:	## installs what is missing, builds, and shows the main job on this machine's package database
 	@tools/setup build
 	@$(MAKE) --no-print-directory -j $(shell nproc) all
@@ -240,6 +241,9 @@ torture-load: all	## kill -9 during loads, with direct writes, LOAD_ROUNDS=200
 
 torture-power: all $(TORTURE_PROGRAMS)	## simulated loss of power, POWER_ROUNDS=500
 	@tests/torture/run power $(OUT) $(POWER_ROUNDS)
+
+torture-hunt: all $(TORTURE_PROGRAMS)	## readers and writers hunt for a stale read on both mounts, HUNT_SECONDS=600 for each kind of kernel
+	@tests/torture/run hunt $(OUT) $(HUNT_SECONDS)
 
 # ---- install ----
 

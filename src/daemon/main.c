@@ -26,8 +26,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "batch/batch.h"
+#include "daemon/connection.h"
 #include "daemon/lanes.h"
 #include "daemon/options.h"
+#include "daemon/second.h"
 #include "daemon/status.h"
 #include "ingest/ingest.h"
 #include "lane/lane.h"
@@ -52,6 +54,9 @@ struct daemon {
 	struct status status;
 	struct lanes lanes;
 	struct mount *mount;
+	char *serve_path;			/* of the second mount, absolute; NULL: there is none */
+	struct second second;
+	struct buf kernel;			/* options for the kernel, of both mounts */
 	pthread_t signals;
 	bool has_signals;
 	bool told_failure;			/* of the signal thread */
@@ -90,6 +95,14 @@ static bool is_inside(const char *path, const char *dir)
 	return !strcmp(dir, "/") || (!strncmp(path, dir, len) && (path[len] == '\0' || path[len] == '/'));
 }
 
+static int check_apart(const char *what, const char *path, const char *other, const char *other_path)
+{
+	if (!is_inside(path, other_path) && !is_inside(other_path, path))
+		return 0;
+	log_error("the %s %s and the %s %s must not lie within each other", what, path, other, other_path);
+	return -EINVAL;
+}
+
 static int resolve_paths(struct daemon *daemon)
 {
 	daemon->store_path = resolve(daemon->options.store);
@@ -102,11 +115,18 @@ static int resolve_paths(struct daemon *daemon)
 		log_error("%s: %s", daemon->options.mountpoint, strerror(errno));
 		return -errno;
 	}
-	if (is_inside(daemon->store_path, daemon->mountpoint) || is_inside(daemon->mountpoint, daemon->store_path)) {
-		log_error("the store %s and the mount point %s must not lie within each other", daemon->store_path,
-			  daemon->mountpoint);
+	if (check_apart("store", daemon->store_path, "mount point", daemon->mountpoint) < 0)
 		return -EINVAL;
+	if (!daemon->options.serve_path[0])
+		return 0;
+	daemon->serve_path = resolve(daemon->options.serve_path);
+	if (!daemon->serve_path) {
+		log_error("%s: %s", daemon->options.serve_path, strerror(errno));
+		return -errno;
 	}
+	if (check_apart("store", daemon->store_path, "serving mount point", daemon->serve_path) < 0 ||
+	    check_apart("mount point", daemon->mountpoint, "serving mount point", daemon->serve_path) < 0)
+		return -EINVAL;
 	return 0;
 }
 
@@ -211,58 +231,6 @@ static void tell_failure(struct daemon *daemon)
 		  "all that was acknowledged", strerror(figures.failed < 0 ? -figures.failed : figures.failed));
 }
 
-/* mountinfo writes blanks and the like as \040. In place. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	for (; *text; text++) {
-		if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] && text[3]) {
-			*to++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
-			text += 3;
-		} else {
-			*to++ = *text;
-		}
-	}
-	*to = '\0';
-}
-
-/* The kernel's number of the FUSE connection that is mounted there; -1 if none is. */
-static int find_connection(const char *mountpoint)
-{
-	FILE *file = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, point[4096];
-	size_t cap = 0;
-	int minor, found = -1;
-
-	while (file && getline(&line, &cap, file) > 0) {
-		if (sscanf(line, "%*d %*d 0:%d %*s %4095s", &minor, point) != 2)
-			continue;
-		unescape(point);
-		if (!strcmp(point, mountpoint))
-			found = minor;
-	}
-	if (file)
-		fclose(file);
-	free(line);
-	return found;
-}
-
-/* Through the kernel's control files, which not every machine has mounted. */
-static bool abort_connection(int connection)
-{
-	char path[64];
-	bool is_done;
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%d/abort", connection);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	is_done = fd >= 0 && write(fd, "1", 1) == 1;
-	if (fd >= 0)
-		close(fd);
-	return is_done;
-}
-
 /* Waits until mount_run has returned, which SIGUSR1 tells. False if it takes longer than `ns`. */
 static bool wait_for_end(const sigset_t *set, int64_t ns)
 {
@@ -280,13 +248,13 @@ static bool wait_for_end(const sigset_t *set, int64_t ns)
 /* Takes the mount away. The end of the process ends the connection in any case, and is as safe as a kill -9. */
 static void stop_mount(struct daemon *daemon, const sigset_t *set)
 {
-	int connection = find_connection(daemon->mountpoint);
+	int connection = connection_find(daemon->mountpoint);
 
 	mount_stop(daemon->mount);
 	if (wait_for_end(set, PATIENCE))
 		return;
 	log_warn("open files keep the mount alive: they get errors now");
-	if (connection >= 0 && abort_connection(connection) && wait_for_end(set, PATIENCE))
+	if (connection >= 0 && connection_abort(connection) && wait_for_end(set, PATIENCE))
 		return;
 	log_warn("ending without a last checkpoint; the next start replays the log");
 	_exit(EXIT_SUCCESS);
@@ -424,6 +392,9 @@ static int start_ingest(struct daemon *daemon)
 		.future_ns = daemon->options.future_ns,
 		.tombstone_ns = daemon->options.tombstone_ns,
 		.sweep_ns = daemon->options.read_only ? 0 : daemon->options.sweep_ns,
+		.changing = daemon->second.serving ? serving_changing : NULL,
+		.changed = daemon->second.serving ? serving_changed : NULL,
+		.listener_arg = daemon->second.serving,
 	};
 	struct why why = { "" };
 	int rc = ingest_start(daemon->store, daemon->cur, &ingest_options, &daemon->ingest, &why);
@@ -433,15 +404,6 @@ static int start_ingest(struct daemon *daemon)
 	if (rc < 0)
 		log_error("%s: cannot take writes: %s", daemon->store_path, why.text[0] ? why.text : strerror(-rc));
 	return rc;
-}
-
-static struct mount_owners owners_of(const struct options *options)
-{
-	return (struct mount_owners){
-		.has_uid = options->uid.has, .uid = options->uid.value,
-		.has_gid = options->gid.has, .gid = options->gid.value,
-		.has_umask = options->umask.has, .umask = options->umask.value,
-	};
 }
 
 static int start_batch(struct daemon *daemon)
@@ -465,13 +427,13 @@ static int start_batch(struct daemon *daemon)
 
 static int open_mount(struct daemon *daemon)
 {
-	struct options *options = &daemon->options;
-	struct mount_options mount_options = {
+	const struct options *options = &daemon->options;
+	const struct mount_options mount_options = {
 		.mountpoint = daemon->mountpoint,
 		.source = daemon->store_path,
 		.read_only = options->read_only,
 		.debug = options->debug,
-		.owners = owners_of(options),
+		.owners = options_owners(options),
 		.threads = options->threads,
 		.scratch_files = options->scratch_files,
 		.scratch_bytes = options->scratch_bytes,
@@ -479,22 +441,32 @@ static int open_mount(struct daemon *daemon)
 		.controls = daemon->status.controls,
 		.trees = daemon->lanes.trees,
 		.batch = daemon->batch,
+		.kernel_options = daemon->kernel.data,
 	};
-	struct buf kernel = { 0 };
 	struct why why = { "" };
-	int rc;
+	int rc = mount_open(&mount_options, &daemon->direct, &daemon->mount, &why);
 
-	buf_append_str(&kernel, options->kernel.data);
-	if (options->allow_other)
-		buf_append_str(&kernel, kernel.len ? ",allow_other" : "allow_other");
-	buf_append_char(&kernel, '\0');
-	rc = buf_error(&kernel);
-	mount_options.kernel_options = kernel.data;
-	if (rc == 0)
-		rc = mount_open(&mount_options, &daemon->direct, &daemon->mount, &why);
 	if (rc < 0)
 		log_error("%s", why.text[0] ? why.text : strerror(-rc));
-	buf_release(&kernel);
+	return rc;
+}
+
+/* Before ingest, which tells it of each commit. */
+static int prepare_second(struct daemon *daemon)
+{
+	struct buf *kernel = &daemon->kernel;
+	int rc;
+
+	buf_append_str(kernel, daemon->options.kernel.data);
+	if (daemon->options.allow_other)
+		buf_append_str(kernel, kernel->len ? ",allow_other" : "allow_other");
+	buf_append_char(kernel, '\0');
+	rc = buf_error(kernel);
+	if (rc == 0)
+		rc = second_prepare(&daemon->second, &daemon->options, daemon->serve_path, daemon->store_path, kernel->data,
+				    &daemon->direct, daemon->status.controls);
+	if (rc < 0)
+		log_error("%s: %s", daemon->serve_path ? daemon->serve_path : daemon->mountpoint, strerror(-rc));
 	return rc;
 }
 
@@ -510,6 +482,9 @@ static int build(struct daemon *daemon)
 	rc = open_store(daemon);
 	if (rc == 0)
 		rc = load_catalog(daemon);
+	daemon->direct = (struct direct){ daemon->store, daemon->cur, NULL };
+	if (rc == 0)
+		rc = prepare_second(daemon);
 	if (rc == 0)
 		rc = start_ingest(daemon);
 	if (rc < 0)
@@ -517,12 +492,16 @@ static int build(struct daemon *daemon)
 	rc = start_batch(daemon);
 	if (rc < 0)
 		return rc;
-	daemon->direct = (struct direct){ daemon->store, daemon->cur, daemon->ingest };
+	daemon->direct.ingest = daemon->ingest;
 	daemon->status.batch = daemon->batch;
 	daemon->status.store = daemon->store;
 	daemon->status.cur = daemon->cur;
 	daemon->status.ingest = daemon->ingest;
-	rc = open_mount(daemon);
+	daemon->status.serving = daemon->second.serving;
+	daemon->status.serve_path = daemon->serve_path;
+	rc = second_start(&daemon->second);
+	if (rc == 0)
+		rc = open_mount(daemon);
 	if (rc < 0)
 		return rc;
 	daemon->status.mount = daemon->mount;
@@ -544,10 +523,12 @@ static int take_down(struct daemon *daemon)
 	}
 	if (daemon->mount && !daemon->has_signals)
 		mount_stop(daemon->mount);
+	second_stop(&daemon->second);
 	mount_close(daemon->mount);
 	batch_stop(daemon->batch);
 	if (daemon->ingest)
 		ingest_stop(daemon->ingest);
+	second_release(&daemon->second);
 	catalog_current_free(daemon->cur);
 	if (daemon->store)
 		rc = store_close(daemon->store);
@@ -623,5 +604,7 @@ out:
 	options_release(&daemon.options);
 	free(daemon.store_path);
 	free(daemon.mountpoint);
+	free(daemon.serve_path);
+	buf_release(&daemon.kernel);
 	return rc;
 }

@@ -33,6 +33,7 @@ enum kind {
 	KIND_BOOL,	/* bool */
 	KIND_ID,	/* struct options_id, decimal */
 	KIND_MODE,	/* struct options_id, octal */
+	KIND_PATH,	/* char *, owned */
 };
 
 struct option_row {
@@ -98,6 +99,10 @@ static const struct option_row table[] = {
 	  "What was loaded stays listed in .import for so long, without its content, and reports stay; [batch] of a group can say otherwise." },
 	{ "batch", "settle", KIND_SPAN, AT(settle_ns), "1s", 0, SECONDS(3600), NULL,
 	  "A directory with its _SUCCESS starts when nothing came for so long, unless its copier says that it is whole." },
+	{ "serve", "mountpoint", KIND_PATH, AT(serve_path), "", 0, 0, NULL,
+	  "A second, read-only mount for model servers, whose warm reads cost what they cost on tmpfs. The same as -o serve=DIR." },
+	{ "serve", "threads", KIND_COUNT, AT(serve_threads), "4", 1, 1000, NULL,
+	  "Threads that answer its requests: reads of what the kernel does not hold yet." },
 	{ "log", "level", KIND_CHOICE, AT(log_level), "info", 0, 0, "error|warn|info|debug",
 	  "What the daemon says, on stderr in the foreground, else to syslog." },
 };
@@ -221,6 +226,9 @@ static void print_value(const struct options *options, const struct option_row *
 		if (id->has)
 			buf_printf(out, row->kind == KIND_ID ? "%u" : "%03o", id->value);
 		break;
+	case KIND_PATH:
+		buf_append_str(out, *(char *const *)at);
+		break;
 	}
 }
 
@@ -250,6 +258,9 @@ static void print_range(const struct option_row *row, struct buf *out)
 	case KIND_BOOL:
 		buf_append_str(out, "yes|no");
 		break;
+	case KIND_PATH:
+		buf_append_str(out, "a directory");
+		break;
 	}
 }
 
@@ -261,6 +272,13 @@ static int refuse_value(const struct option_row *row, const char *text, struct w
 	why_fail(why, EINVAL, "%s.%s = %s: must be %.*s", row->section, row->key, text, (int)range.len, range.data);
 	buf_release(&range);
 	return -EINVAL;
+}
+
+static int set_text(char **slot, const char *text)
+{
+	free(*slot);
+	*slot = strdup(text);
+	return *slot ? 0 : -ENOMEM;
 }
 
 /* Sets one option. An empty text takes an id or a mode back. */
@@ -296,6 +314,8 @@ static int set_value(struct options *options, const struct option_row *row, cons
 		return parse_choice(row->choices, bytes, at) < 0 ? refuse_value(row, text, why) : 0;
 	case KIND_BOOL:
 		return parse_bool(bytes, at) < 0 ? refuse_value(row, text, why) : 0;
+	case KIND_PATH:
+		return set_text(at, text);
 	}
 	if (rc < 0 || number < row->min || number > row->max)
 		return refuse_value(row, text, why);
@@ -325,6 +345,8 @@ static const struct option_row *find_dotted(struct slice name)
 {
 	const char *dot = memchr(name.data, '.', name.len);
 
+	if (!dot && slice_equal(name, slice_str("serve")))
+		return find_row("serve", slice_str("mountpoint"));
 	if (!dot)
 		return find_row("mount", name);
 	for (size_t i = 0; i < N_ROWS; i++) {
@@ -483,13 +505,6 @@ static int set_list(struct options *options, const char *list, struct why *why)
 	return rc;
 }
 
-static int set_text(char **slot, const char *text)
-{
-	free(*slot);
-	*slot = strdup(text);
-	return *slot ? 0 : -ENOMEM;
-}
-
 static int read_argv(int argc, char **argv, struct options *options, struct buf *lists, struct why *why)
 {
 	enum { PRINT_CONF = 256 };
@@ -637,8 +652,18 @@ void options_release(struct options *options)
 	free(options->store);
 	free(options->mountpoint);
 	free(options->conf);
+	free(options->serve_path);
 	buf_release(&options->kernel);
 	*options = (struct options){ 0 };
+}
+
+struct mount_owners options_owners(const struct options *options)
+{
+	return (struct mount_owners){
+		.has_uid = options->uid.has, .uid = options->uid.value,
+		.has_gid = options->gid.has, .gid = options->gid.value,
+		.has_umask = options->umask.has, .umask = options->umask.value,
+	};
 }
 
 /* ---- the same table, printed ---- */

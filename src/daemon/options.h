@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include "base/buf.h"
 #include "base/why.h"
+#include "mount/mount.h"
 
 #define OPTIONS_CONF_DEFAULT "/etc/featurefs.conf"
 
@@ -31,6 +32,8 @@ struct options {
 	int durability;			/* enum options_durability */
 	int log_level;			/* enum log_level */
 	bool read_only, allow_other;
+	char *serve_path;		/* empty: no serving mount */
+	unsigned serve_threads;
 	struct options_id uid, gid, umask;
 	struct buf kernel;		/* comma-separated mount options for the kernel, with a NUL */
 };
@@ -38,6 +41,8 @@ struct options {
 /* Reads argv and the configuration file. -EINVAL (or the errno of the file) with a reason that names the option, or file and line. */
 int options_read(int argc, char **argv, struct options *out, struct why *why);
 void options_release(struct options *options);
+/* Whose files the mounts are to show. */
+struct mount_owners options_owners(const struct options *options);
 
 /* The text of --help. */
 void options_print_help(struct buf *out);

@@ -24,6 +24,7 @@ struct gathered {
 	struct store_readers readers;
 	struct ingest_figures ingest;
 	struct mount_figures mount;
+	struct serving_figures serving;
 	struct serve_view view;
 	struct catalog_stats *stats;	/* of view.cat->groups, in their order */
 	struct catalog_stats sum;
@@ -51,6 +52,8 @@ static void gather(struct status *status, struct gathered *got)
 	ingest_figures(status->ingest, &got->ingest);
 	if (status->mount)
 		mount_figures(status->mount, &got->mount);
+	if (status->serving)
+		serving_figures(status->serving, &got->serving);
 	for (int r = 0; r < REJECT_N; r++)
 		got->rejected += reject_log_count(ingest_rejects(status->ingest), (enum reject_reason)r);
 	got->rc = serve_begin(status->store, status->cur, &got->view);
@@ -113,6 +116,15 @@ static void print_readers(const struct store_readers *readers, struct buf *out)
 		   readers->oldest_pid, readers->oldest_behind, (double)readers->oldest_held_ns / (double)CLOCK_SECOND);
 }
 
+static void print_serving(const struct status *status, const struct serving_figures *figures, struct buf *out)
+{
+	buf_printf(out, "serving_mount: %s%s\nserving_requests: %" PRIu64 "\n", status->serve_path,
+		   figures->is_mounted ? "" : " (not mounted)", figures->requests);
+	buf_printf(out, "serving_nodes: %" PRIu64 "\nserving_node_bytes: %" PRIu64 "\n", figures->nodes, figures->node_bytes);
+	buf_printf(out, "serving_names_forgotten: %" PRIu64 "\nserving_wholes_forgotten: %" PRIu64 "\n", figures->names_forgotten,
+		   figures->wholes_forgotten);
+}
+
 static void render_status(void *arg, struct buf *out)
 {
 	struct status *status = arg;
@@ -139,6 +151,8 @@ static void render_status(void *arg, struct buf *out)
 		   got.mount.handles);
 	buf_printf(out, "scratch_files: %" PRIu64 "\nscratch_bytes: %" PRIu64 "\n", got.mount.scratch_files,
 		   got.mount.scratch_bytes);
+	if (status->serving)
+		print_serving(status, &got.serving, out);
 	if (got.rc == 0)
 		buf_printf(out, "groups: %u\nentities: %" PRIu64 "\nrow_bytes: %" PRIu64 "\n", got.view.cat->n_groups,
 			   got.sum.entities, got.sum.row_bytes);
@@ -231,6 +245,20 @@ static void print_batch_metrics(struct batch *batch, struct buf *out)
 	metric(out, "spool_files", "gauge", "Files and directories in .import", figures.spool_files);
 }
 
+static void print_serving_metrics(const struct serving_figures *figures, struct buf *out)
+{
+	metric(out, "serving_mounted", "gauge", "1 while the serving mount is there", figures->is_mounted);
+	metric(out, "serving_requests_total", "counter", "Requests of the serving mount: what its kernel caches did not hold",
+	       figures->requests);
+	metric(out, "serving_lookups_total", "counter", "Names looked up among them", figures->lookups);
+	metric(out, "serving_reads_total", "counter", "Reads among them", figures->reads);
+	metric(out, "serving_nodes", "gauge", "Files and directories that its kernel caches hold", figures->nodes);
+	metric(out, "serving_node_bytes", "gauge", "The daemon's memory for them", figures->node_bytes);
+	metric(out, "serving_names_forgotten_total", "counter", "Names that commits took away from the kernel", figures->names_forgotten);
+	metric(out, "serving_wholes_forgotten_total", "counter", "Times that a commit took everything away from the kernel",
+	       figures->wholes_forgotten);
+}
+
 static void print_reject_metrics(struct reject_log *log, struct buf *out)
 {
 	head(out, "rejected_total", "counter", "Refusals by reason");
@@ -293,6 +321,8 @@ static void render_metrics(void *arg, struct buf *out)
 	print_ingest_metrics(&got.ingest, out);
 	print_mount_metrics(&got.mount, out);
 	print_batch_metrics(status->batch, out);
+	if (status->serving)
+		print_serving_metrics(&got.serving, out);
 	print_reject_metrics(log, out);
 	if (got.rc == 0)
 		print_group_metrics(&got, log, out);

@@ -16,6 +16,8 @@ struct status {
 	struct ingest *ingest;
 	struct batch *batch;
 	struct mount *mount;		/* NULL until it is mounted */
+	struct serving *serving;	/* NULL: there is none */
+	const char *serve_path;
 	int64_t started_ns;		/* of clock_monotonic() */
 	struct mount_control controls[6];
 };

@@ -144,6 +144,15 @@ static int render_value(const struct serve_view *view, const struct catalog_grou
 	return target->kind == NODE_BIN ? serve_value_bin(&value, buf) : serve_value_text(&value, buf);
 }
 
+static int render_row(const struct serve_view *view, const struct catalog_group *grp, const struct target *target,
+		      const struct record *rec, struct buf *buf, struct content *out)
+{
+	if (target->kind != NODE_ROW)
+		return render_value(view, grp, target, rec, buf, out);
+	serve_row_times(view, grp, rec, &out->event_ns, &out->ingest_ns);
+	return serve_row_json(view, grp, target_entity(target), rec, buf);
+}
+
 static int render(const struct serve_view *view, const struct catalog_group *grp, const struct target *target, struct buf *buf,
 		  struct content *out)
 {
@@ -155,12 +164,20 @@ static int render(const struct serve_view *view, const struct catalog_group *grp
 		return grp->view ? catalog_view_print(view->cat, grp, buf) : catalog_group_print(grp, buf);
 	}
 	rc = serve_row(view, grp, target_entity(target), &rec);
-	if (rc < 0)
-		return rc;
-	if (target->kind != NODE_ROW)
-		return render_value(view, grp, target, &rec, buf, out);
-	serve_row_times(view, grp, &rec, &out->event_ns, &out->ingest_ns);
-	return serve_row_json(view, grp, target_entity(target), &rec, buf);
+	return rc < 0 ? rc : render_row(view, grp, target, &rec, buf, out);
+}
+
+int attr_render_row(const struct serve_view *view, const struct catalog_group *grp, const struct target *target,
+		    const struct record *rec, struct buf *buf, struct content *out)
+{
+	int rc;
+
+	*out = (struct content){ .version = store_snap_version(view->snap) };
+	rc = render_row(view, grp, target, rec, buf, out);
+	if (rc == 0)
+		rc = buf_error(buf);
+	out->text = buf_slice(buf);
+	return rc;
 }
 
 int attr_render(const struct serve_view *view, const struct target *target, struct buf *buf, struct content *out)
@@ -198,13 +215,8 @@ int attr_fill_content(struct mount *mount, const struct target *target, uint64_t
 
 /* ---- the rest ---- */
 
-static int64_t newest_of(struct mount *mount, const struct catalog *cat, struct catalog_group *const *list, unsigned n)
+static int64_t newest_of(int64_t ns, const struct catalog *cat, struct catalog_group *const *list, unsigned n)
 {
-	int64_t ns;
-
-	pthread_mutex_lock(&mount->lock);
-	ns = mount->changed_ns;
-	pthread_mutex_unlock(&mount->lock);
 	if (cat->root->changed_ns > ns)
 		ns = cat->root->changed_ns;
 	for (unsigned i = 0; i < n; i++)
@@ -214,25 +226,25 @@ static int64_t newest_of(struct mount *mount, const struct catalog *cat, struct 
 }
 
 /* When a group, or a view, last came, went or changed. */
-static int64_t root_time(struct mount *mount, const struct catalog *cat)
+static int64_t root_time(int64_t ns, const struct catalog *cat)
 {
-	return newest_of(mount, cat, cat->groups, cat->n_groups);
+	return newest_of(ns, cat, cat->groups, cat->n_groups);
 }
 
-static int64_t views_time(struct mount *mount, const struct catalog *cat)
+static int64_t views_time(int64_t ns, const struct catalog *cat)
 {
-	return newest_of(mount, cat, cat->views, cat->n_views);
+	return newest_of(ns, cat, cat->views, cat->n_views);
 }
 
 /* A row of a view says its size, for programs that ask before they read; each open makes it anew. */
-static int fill_join(struct mount *mount, const struct serve_view *view, const struct catalog_group *grp, const struct target *target,
-		     struct stat *out)
+static int fill_join(const struct attr_frame *frame, const struct serve_view *view, const struct catalog_group *grp,
+		     const struct target *target, struct stat *out)
 {
 	struct buf text = { 0 };
-	int rc = join_render_at(mount->lane, view, target, NULL, &text);
+	int rc = join_render_at(frame->lane, view, target, NULL, &text);
 
 	if (rc == 0) {
-		attr_own(&mount->options.owners, out, S_IFREG, grp->mode & 0444, grp->uid, grp->gid);
+		attr_own(frame->owners, out, S_IFREG, grp->mode & 0444, grp->uid, grp->gid);
 		set_size(out, text.len);
 		set_times(out, view->now_ns, view->now_ns);
 	}
@@ -240,7 +252,7 @@ static int fill_join(struct mount *mount, const struct serve_view *view, const s
 	return rc;
 }
 
-static int fill_in_group(struct mount *mount, const struct serve_view *view, const struct catalog_group *grp,
+static int fill_in_group(const struct attr_frame *frame, const struct serve_view *view, const struct catalog_group *grp,
 			 const struct target *target, const struct content *content, struct stat *out)
 {
 	int64_t event_ns = grp->changed_ns, ingest_ns = grp->changed_ns;
@@ -257,7 +269,7 @@ static int fill_in_group(struct mount *mount, const struct serve_view *view, con
 		/* fallthrough */
 	case NODE_GROUP:
 	case NODE_VIEW:
-		attr_own(&mount->options.owners, out, S_IFDIR, grp->mode & 03777, grp->uid, grp->gid);
+		attr_own(frame->owners, out, S_IFDIR, grp->mode & 03777, grp->uid, grp->gid);
 		set_size(out, BLOCK);
 		set_times(out, event_ns, ingest_ns);
 		return 0;
@@ -270,29 +282,29 @@ static int fill_in_group(struct mount *mount, const struct serve_view *view, con
 		mask = 0222;
 		break;
 	case NODE_FORM:
-		attr_own(&mount->options.owners, out, S_IFDIR, grp->mode & 0555, grp->uid, grp->gid);
+		attr_own(frame->owners, out, S_IFDIR, grp->mode & 0555, grp->uid, grp->gid);
 		set_times(out, grp->changed_ns, grp->changed_ns);
 		return 0;
 	case NODE_LOOKUP:
 		/* Names are written into it to be read back: whoever may read may write them. */
-		attr_own(&mount->options.owners, out, S_IFREG, (grp->mode & 0444) | (grp->mode & 0444) >> 1, grp->uid, grp->gid);
+		attr_own(frame->owners, out, S_IFREG, (grp->mode & 0444) | (grp->mode & 0444) >> 1, grp->uid, grp->gid);
 		set_times(out, event_ns, ingest_ns);
 		return 0;
 	case NODE_JOIN:
-		return fill_join(mount, view, grp, target, out);
+		return fill_join(frame, view, grp, target, out);
 	default:
 		event_ns = content->event_ns;
 		ingest_ns = content->ingest_ns;
 		set_size(out, content->text.len);
 		break;
 	}
-	attr_own(&mount->options.owners, out, S_IFREG, grp->mode & mask, grp->uid, grp->gid);
+	attr_own(frame->owners, out, S_IFREG, grp->mode & mask, grp->uid, grp->gid);
 	set_times(out, event_ns, ingest_ns);
 	return 0;
 }
 
-int attr_fill(struct mount *mount, const struct serve_view *view, const struct target *target, const struct content *content,
-	      struct stat *out)
+int attr_fill_plain(const struct attr_frame *frame, const struct serve_view *view, const struct target *target,
+		    const struct content *content, struct stat *out)
 {
 	const struct catalog_group *root = view->cat->root, *grp;
 	int64_t ns;
@@ -301,32 +313,42 @@ int attr_fill(struct mount *mount, const struct serve_view *view, const struct t
 	switch (target->kind) {
 	case NODE_ROOT:
 		out->st_ino = FUSE_ROOT_ID;
-		attr_own(&mount->options.owners, out, S_IFDIR, root->mode & 03777, root->uid, root->gid);
+		attr_own(frame->owners, out, S_IFDIR, root->mode & 03777, root->uid, root->gid);
 		set_size(out, BLOCK);
-		ns = root_time(mount, view->cat);
+		ns = root_time(frame->root_ns, view->cat);
 		set_times(out, ns, ns);
 		return 0;
 	case NODE_VIEWS:
-		attr_own(&mount->options.owners, out, S_IFDIR, root->mode & 03777, root->uid, root->gid);
+		attr_own(frame->owners, out, S_IFDIR, root->mode & 03777, root->uid, root->gid);
 		set_size(out, BLOCK);
-		ns = views_time(mount, view->cat);
+		ns = views_time(frame->root_ns, view->cat);
 		set_times(out, ns, ns);
 		return 0;
 	case NODE_CONTROL_DIR:
 	case NODE_CONTROL:
-		attr_own(&mount->options.owners, out, target->kind == NODE_CONTROL ? S_IFREG : S_IFDIR,
+		attr_own(frame->owners, out, target->kind == NODE_CONTROL ? S_IFREG : S_IFDIR,
 			 target->kind == NODE_CONTROL ? 0444 : 0555, root->uid, root->gid);
 		set_times(out, view->now_ns, view->now_ns);
 		return 0;
-	case NODE_TREE_DIR:
-	case NODE_TREE_FILE:
-		return tree_attr(mount, target, out);
-	case NODE_IMPORT:
-		return import_attr_root(mount, target->group_id, out);
 	default:
 		grp = catalog_find_id(view->cat, target->group_id);
-		return grp && target->group_id != CATALOG_ROOT_ID ? fill_in_group(mount, view, grp, target, content, out) : -ENOENT;
+		return grp && target->group_id != CATALOG_ROOT_ID ? fill_in_group(frame, view, grp, target, content, out) : -ENOENT;
 	}
+}
+
+int attr_fill(struct mount *mount, const struct serve_view *view, const struct target *target, const struct content *content,
+	      struct stat *out)
+{
+	struct attr_frame frame = { .owners = &mount->options.owners, .lane = mount->lane };
+
+	if (target->kind == NODE_TREE_DIR || target->kind == NODE_TREE_FILE)
+		return tree_attr(mount, target, out);
+	if (target->kind == NODE_IMPORT)
+		return import_attr_root(mount, target->group_id, out);
+	pthread_mutex_lock(&mount->lock);
+	frame.root_ns = mount->changed_ns;
+	pthread_mutex_unlock(&mount->lock);
+	return attr_fill_plain(&frame, view, target, content, out);
 }
 
 /* ---- what the kernel was told ---- */

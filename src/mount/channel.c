@@ -88,7 +88,7 @@ static bool is_mounted(const char *mountpoint)
 			continue;
 		unescape(point);
 		if (!strcmp(point, mountpoint))
-			is = !strcmp(type, "fuse.featurefs");
+			is = !strncmp(type, "fuse.featurefs", strlen("fuse.featurefs"));
 	}
 	if (file)
 		fclose(file);
@@ -123,12 +123,13 @@ static int check_mountpoint(const char *mountpoint, char **out_path, struct why 
 /* The options of a session, as its arguments. */
 static int make_args(const struct channel_options *options, struct fuse_args *out)
 {
+	const char *subtype = options->is_serving ? "subtype=featurefs-serving" : "subtype=featurefs";
 	char *joined = NULL, *fsname = NULL;
 	int rc = -ENOMEM;
 
 	if (asprintf(&fsname, "fsname=%s", options->source) < 0)
 		fsname = NULL;
-	if (!fsname || fuse_opt_add_opt(&joined, "default_permissions") || fuse_opt_add_opt(&joined, "subtype=featurefs") ||
+	if (!fsname || fuse_opt_add_opt(&joined, "default_permissions") || fuse_opt_add_opt(&joined, subtype) ||
 	    fuse_opt_add_opt_escaped(&joined, fsname))
 		goto out;
 	if (options->read_only && fuse_opt_add_opt(&joined, "ro"))

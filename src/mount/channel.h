@@ -22,6 +22,7 @@ struct channel_options {
 	const char *source;		/* what `df` and /proc/mounts show */
 	const char *kernel_options;	/* comma-separated; NULL or empty: none */
 	bool read_only, debug;
+	bool is_serving;		/* tells the two mounts of a store apart in the mount table: its type has -serving behind it */
 	unsigned threads;
 	const struct fuse_lowlevel_ops *ops;
 	void *userdata;

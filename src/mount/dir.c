@@ -126,7 +126,7 @@ static int list_groups(struct catalog_group *const *list, unsigned n_list, enum 
 	return 0;
 }
 
-int dir_list_root(const struct serve_view *view, struct dir_reply *reply, uint64_t off)
+int dir_list_root(const struct serve_view *view, bool has_views, struct dir_reply *reply, uint64_t off)
 {
 	const struct catalog *cat = view->cat;
 	uint64_t controls = attr_number(NODE_CONTROL_DIR, CATALOG_ROOT_ID, 0, slice_of(NULL, 0));
@@ -134,7 +134,7 @@ int dir_list_root(const struct serve_view *view, struct dir_reply *reply, uint64
 
 	if (off < DIR_FIRST && !dir_add(reply, ".featurefs", S_IFDIR, controls, DIR_FIRST))
 		return 0;
-	if (off < DIR_FIRST + 1 && !dir_add(reply, ".views", S_IFDIR, views, DIR_FIRST + 1))
+	if (has_views && off < DIR_FIRST + 1 && !dir_add(reply, ".views", S_IFDIR, views, DIR_FIRST + 1))
 		return 0;
 	return list_groups(cat->groups, cat->n_groups, NODE_GROUP, reply, off);
 }
@@ -319,7 +319,7 @@ static int list(struct mount *mount, const struct serve_view *view, const struct
 		return 0;
 	switch (target->kind) {
 	case NODE_ROOT:
-		return dir_list_root(view, reply, off);
+		return dir_list_root(view, true, reply, off);
 	case NODE_CONTROL_DIR:
 		return list_controls(mount, reply, off);
 	case NODE_TREE_DIR:

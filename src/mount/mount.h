@@ -93,4 +93,6 @@ struct mount_figures {
 };
 void mount_figures(struct mount *mount, struct mount_figures *out);
 
+#include "mount/serving.h"
+
 #endif

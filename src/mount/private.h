@@ -198,6 +198,19 @@ int attr_render(const struct serve_view *view, const struct target *target, stru
 /* Attributes of everything but scratch files; `content` for those that have it. -ENOENT. */
 int attr_fill(struct mount *mount, const struct serve_view *view, const struct target *target, const struct content *content,
 	      struct stat *out);
+/* From a row at hand: of VALUE, BIN and ROW. */
+int attr_render_row(const struct serve_view *view, const struct catalog_group *grp, const struct target *target,
+		    const struct record *rec, struct buf *buf, struct content *out);
+/* What attributes depend on beside the store. */
+struct attr_frame {
+	const struct mount_owners *owners;
+	struct direct *lane;
+	int64_t root_ns;		/* when groups last came, went or were renamed, as far as the catalog doesn't tell */
+};
+
+/* Without the trees of others. */
+int attr_fill_plain(const struct attr_frame *frame, const struct serve_view *view, const struct target *target,
+		    const struct content *content, struct stat *out);
 /* The attributes of a node with content, whatever its size and times. */
 int attr_fill_content(struct mount *mount, const struct target *target, uint64_t size, int64_t event_ns, int64_t ingest_ns,
 		      struct stat *out);
@@ -470,7 +483,7 @@ struct dir_reply {
 
 /* Each adds what stands behind `off`, as much as fits; dir_add is false if the entry doesn't. `listing` is the handle's. */
 bool dir_add(struct dir_reply *reply, const char *name, mode_t type, uint64_t number, off_t off);
-int dir_list_root(const struct serve_view *view, struct dir_reply *reply, uint64_t off);
+int dir_list_root(const struct serve_view *view, bool has_views, struct dir_reply *reply, uint64_t off);
 int dir_list_entity(const struct serve_view *view, const struct catalog_group *grp, const struct target *target, struct dir_reply *reply,
 		    uint64_t off);
 int dir_list_group(const struct serve_view *view, const struct catalog_group *grp, struct listing *listing, struct dir_reply *reply,
@@ -514,7 +527,13 @@ int lookup_answer(const struct serve_view *view, const struct catalog_group *grp
 
 void move_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t parent2, const char *name2, unsigned flags);
 
+/* ---- session.c ---- */
+
+void session_statfs(const struct direct *lane, struct statvfs *out);
+
 /* ---- xattr.c ---- */
+
+bool xattr_is_user(const char *name);
 
 void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size);

@@ -54,13 +54,13 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fus
 	fuse_reply_err(req, 0);		/* what was acknowledged is durable already */
 }
 
-static uint64_t count_entities(struct mount *mount)
+static uint64_t count_entities(const struct direct *lane)
 {
 	struct serve_view view;
 	struct catalog_stats stats;
 	uint64_t n = 0;
 
-	if (serve_begin(mount->lane->store, mount->lane->cur, &view) < 0)
+	if (serve_begin(lane->store, lane->cur, &view) < 0)
 		return 0;
 	for (unsigned i = 0; i < view.cat->n_groups; i++)
 		if (serve_stats(&view, view.cat->groups[i], &stats) == 0)
@@ -69,23 +69,30 @@ static uint64_t count_entities(struct mount *mount)
 	return n;
 }
 
-static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+void session_statfs(const struct direct *lane, struct statvfs *out)
 {
-	struct mount *mount = fuse_req_userdata(req);
-	struct statvfs st = { .f_bsize = BLOCK, .f_frsize = BLOCK, .f_namemax = NAME_BYTES_MAX };
 	struct store_figures figures;
 	uint64_t total, used;
 
-	(void)ino;
-	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
-	store_figures(mount->lane->store, &figures);
+	*out = (struct statvfs){ .f_bsize = BLOCK, .f_frsize = BLOCK, .f_namemax = NAME_BYTES_MAX };
+	store_figures(lane->store, &figures);
 	used = figures.map_used_bytes;
 	total = used + figures.map_free_bytes + figures.disk_free_bytes;
 	if (total > figures.map_bytes)
 		total = figures.map_bytes;
-	st.f_blocks = total / BLOCK;
-	st.f_bfree = st.f_bavail = total > used ? (total - used) / BLOCK : 0;
-	st.f_files = count_entities(mount);
+	out->f_blocks = total / BLOCK;
+	out->f_bfree = out->f_bavail = total > used ? (total - used) / BLOCK : 0;
+	out->f_files = count_entities(lane);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct mount *mount = fuse_req_userdata(req);
+	struct statvfs st;
+
+	(void)ino;
+	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
+	session_statfs(mount->lane, &st);
 	fuse_reply_statfs(req, &st);
 }
 

@@ -225,7 +225,7 @@ static void run_read(struct call *call)
 	read_attrs(call);
 }
 
-static bool is_user(const char *name)
+bool xattr_is_user(const char *name)
 {
 	return !strncmp(name, "user.", 5);
 }
@@ -236,7 +236,7 @@ void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	struct call call = { .mount = mount, .req = req, .run = run_read, .ino = ino, .name2 = name, .size = size };
 
 	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
-	if (is_user(name))
+	if (xattr_is_user(name))
 		call_run(&call);
 	else	/* the kernel asks for the first before each truncating open */
 		fuse_reply_err(req, !strcmp(name, "security.capability") ? ENODATA : ENOTSUP);
@@ -269,7 +269,7 @@ static int change(struct mount *mount, fuse_req_t req, struct node *node, const 
 
 	if (mount->options.read_only)
 		return -EROFS;
-	if (!is_user(name))
+	if (!xattr_is_user(name))
 		return -ENOTSUP;
 	node_target(mount, node, &target);
 	if (is_import(target.kind))

@@ -63,13 +63,16 @@ int serve_row(const struct serve_view *view, const struct catalog_group *grp, st
 	return record_exists(out) ? 0 : -ENOENT;
 }
 
-bool serve_is_expired(const struct serve_view *view, const struct catalog_group *grp, int64_t event_ns)
+int64_t serve_end_ns(const struct catalog_group *grp, int64_t event_ns)
 {
 	int64_t end_ns;
 
-	if (grp->ttl_ns == 0)
-		return false;
-	return !__builtin_add_overflow(event_ns, grp->ttl_ns, &end_ns) && end_ns <= view->now_ns;
+	return grp->ttl_ns == 0 || __builtin_add_overflow(event_ns, grp->ttl_ns, &end_ns) ? INT64_MAX : end_ns;
+}
+
+bool serve_is_expired(const struct serve_view *view, const struct catalog_group *grp, int64_t event_ns)
+{
+	return grp->ttl_ns && serve_end_ns(grp, event_ns) <= view->now_ns;
 }
 
 void serve_value(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec,

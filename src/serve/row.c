@@ -47,6 +47,23 @@ void serve_row_times(const struct serve_view *view, const struct catalog_group *
 	*out_ingest_ns = ingest_ns == INT64_MIN ? grp->created_ns : ingest_ns;
 }
 
+int64_t serve_row_end_ns(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec)
+{
+	int64_t first_ns = INT64_MAX, end_ns;
+	struct serve_value value;
+
+	if (grp->ttl_ns == 0)
+		return INT64_MAX;
+	for (unsigned i = 0; i < rec->cells; i++) {
+		if (!live_value(view, grp, rec, i, &value))
+			continue;
+		end_ns = serve_end_ns(grp, value.stamp.event_ns);
+		if (end_ns < first_ns)
+			first_ns = end_ns;
+	}
+	return first_ns;
+}
+
 /* Entity names are in their written form: no control bytes, so that a quote and a backslash are all that JSON wants escaped. */
 void serve_print_name(struct slice name, struct buf *out)
 {

@@ -67,6 +67,11 @@ struct serve_cell {
 void serve_cells(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec, const uint16_t *slots,
 		 unsigned n, struct serve_cell *out);
 
+/* When a value of that event time expires: from then on it is gone. INT64_MAX: never. */
+int64_t serve_end_ns(const struct catalog_group *grp, int64_t event_ns);
+/* When the first of the row's live values expires. */
+int64_t serve_row_end_ns(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec);
+
 /* Append a value's forms; null is the empty text, `null` in JSON, empty in .bin. Errors of type.h. */
 int serve_value_text(const struct serve_value *value, struct buf *out);
 int serve_value_bin(const struct serve_value *value, struct buf *out);

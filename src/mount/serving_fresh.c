@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files of the serving mount that are made when they are opened: .schema, .stats, .errors and those of .featurefs/. There is no OPEN to make them
+ * at, so each lookup gives a node of its own that the kernel may keep neither by name nor with attributes; the first GETATTR behind
+ * it, which the kernel needs for its permission check, makes the text. From then on that node shows that text.
+ *
+ * What takes long (.stats walks its group) is made by a thread of its own: a commit may have to wait for lookups, and so all other threads
+ * must be free for those.
+ */
+#include "mount/serving_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_rendered(struct serving *serving, const struct fresh *fresh, struct slice *out)
+{
+	pthread_mutex_lock(&serving->lock);
+	*out = slice_of(fresh->text, fresh->len);
+	pthread_mutex_unlock(&serving->lock);
+	return out->data;
+}
+
+/* Of two that come at once, the first one's text is shown to both. */
+static int keep_text(struct serving *serving, struct fresh *fresh, struct slice text, struct slice *out)
+{
+	char *copy = malloc(text.len + 1);
+
+	if (!copy)
+		return -ENOMEM;
+	if (text.len)
+		memcpy(copy, text.data, text.len);
+	pthread_mutex_lock(&serving->lock);
+	if (!fresh->text) {
+		fresh->text = copy;
+		fresh->len = text.len;
+		copy = NULL;
+	}
+	*out = slice_of(fresh->text, fresh->len);
+	pthread_mutex_unlock(&serving->lock);
+	free(copy);
+	return 0;
+}
+
+static int render_schema(struct serving *serving, uint32_t group_id, struct buf *out)
+{
+	uint64_t number;
+	struct catalog *cat = catalog_current_get(serving->lane->cur, &number);
+	const struct catalog_group *grp = catalog_find_id(cat, group_id);
+	int rc = grp ? catalog_group_print(grp, out) : -ENOENT;
+
+	catalog_unref(cat);
+	return rc;
+}
+
+static int render(struct serving *serving, struct fresh *fresh, struct slice *out)
+{
+	struct buf buf = { 0 };
+	struct target target;
+	int rc;
+
+	if (is_rendered(serving, fresh, out))
+		return 0;
+	snode_target(&fresh->node, &target);
+	if (target.kind == NODE_SCHEMA)
+		rc = render_schema(serving, target.group_id, &buf);
+	else
+		rc = control_render_plain(serving->lane, serving->options.controls, &target, &buf);
+	if (rc == 0)
+		rc = keep_text(serving, fresh, buf_slice(&buf), out);
+	buf_release(&buf);
+	return rc;
+}
+
+/* ---- replies ---- */
+
+static void reply_attr(struct serving *serving, fuse_req_t req, struct fresh *fresh)
+{
+	const struct attr_frame frame = { .owners = &serving->options.owners, .lane = serving->lane };
+	const struct catalog_group *grp;
+	struct content content = { 0 };
+	struct target target;
+	struct serve_view view;
+	struct stat st;
+	int rc = render(serving, fresh, &content.text);
+
+	if (rc == 0)
+		rc = serve_begin(serving->lane->store, serving->lane->cur, &view);
+	if (rc < 0) {
+		fuse_reply_err(req, -rc);
+		return;
+	}
+	snode_target(&fresh->node, &target);
+	grp = catalog_find_id(view.cat, target.group_id);
+	if (grp)
+		content.event_ns = content.ingest_ns = grp->changed_ns;
+	rc = attr_fill_plain(&frame, &view, &target, &content, &st);
+	serve_end(&view);
+	st.st_size = (off_t)content.text.len;
+	st.st_blocks = (blkcnt_t)((content.text.len + 511) / 512);
+	if (rc < 0)
+		fuse_reply_err(req, -rc);
+	else
+		fuse_reply_attr(req, &st, 0);
+}
+
+static void reply_read(struct serving *serving, fuse_req_t req, struct fresh *fresh, size_t size, off_t off)
+{
+	struct slice text;
+	int rc = render(serving, fresh, &text);
+	size_t at;
+
+	if (rc < 0) {
+		fuse_reply_err(req, -rc);
+		return;
+	}
+	at = (uint64_t)off < text.len ? (size_t)off : text.len;
+	fuse_reply_buf(req, (const char *)text.data + at, size < text.len - at ? size : text.len - at);
+}
+
+static void reply(struct serving *serving, const struct slow *slow)
+{
+	if (slow->is_read)
+		reply_read(serving, slow->req, slow->fresh, slow->size, slow->off);
+	else
+		reply_attr(serving, slow->req, slow->fresh);
+}
+
+/* ---- the thread for what takes long ---- */
+
+static void reply_or_wait(struct serving *serving, const struct slow *slow)
+{
+	struct slow *copy;
+	struct slice text;
+
+	if (slow->fresh->node.kind != NODE_STATS || is_rendered(serving, slow->fresh, &text)) {
+		reply(serving, slow);
+		return;
+	}
+	copy = malloc(sizeof *copy);
+	if (!copy) {
+		fuse_reply_err(slow->req, ENOMEM);
+		return;
+	}
+	*copy = *slow;
+	pthread_mutex_lock(&serving->lock);
+	*serving->slow_last = copy;
+	serving->slow_last = &copy->next;
+	pthread_cond_signal(&serving->slow_wake);
+	pthread_mutex_unlock(&serving->lock);
+}
+
+void fresh_getattr(struct serving *serving, fuse_req_t req, struct fresh *fresh)
+{
+	const struct slow slow = { .req = req, .fresh = fresh };
+
+	reply_or_wait(serving, &slow);
+}
+
+void fresh_read(struct serving *serving, fuse_req_t req, struct fresh *fresh, size_t size, off_t off)
+{
+	const struct slow slow = { .req = req, .fresh = fresh, .is_read = true, .size = size, .off = off };
+
+	reply_or_wait(serving, &slow);
+}
+
+static void *work(void *arg)
+{
+	struct serving *serving = arg;
+	struct slow *slow;
+
+	pthread_mutex_lock(&serving->lock);
+	while (!serving->slow_stops || serving->slow_first) {
+		slow = serving->slow_first;
+		if (!slow) {
+			pthread_cond_wait(&serving->slow_wake, &serving->lock);
+			continue;
+		}
+		serving->slow_first = slow->next;
+		if (!serving->slow_first)
+			serving->slow_last = &serving->slow_first;
+		pthread_mutex_unlock(&serving->lock);
+		reply(serving, slow);
+		free(slow);
+		pthread_mutex_lock(&serving->lock);
+	}
+	pthread_mutex_unlock(&serving->lock);
+	return NULL;
+}
+
+int fresh_start(struct serving *serving)
+{
+	int err;
+
+	serving->slow_last = &serving->slow_first;
+	err = pthread_create(&serving->slow_thread, NULL, work, serving);
+	serving->has_slow = err == 0;
+	return -err;
+}
+
+void fresh_stop(struct serving *serving)
+{
+	if (!serving->has_slow)
+		return;
+	pthread_mutex_lock(&serving->lock);
+	serving->slow_stops = true;
+	pthread_cond_signal(&serving->slow_wake);
+	pthread_mutex_unlock(&serving->lock);
+	pthread_join(serving->slow_thread, NULL);
+	serving->has_slow = false;
+}

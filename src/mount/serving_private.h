@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the serving mount's files share. Private to mount.
+ *
+ * Four kinds of nodes; the kernel's node number is the struct's address, each begins with a struct snode:
+ *
+ *	sgroup		a group; the nodes of its entities are in its shards
+ *	sentity		an entity's directory
+ *	version		one version of a value, a .bin or a .row: its text never changes. At most one version of a name is its current one
+ *	fresh		a file that is made when it is opened (.stats, .schema, ...): each lookup has one of its own
+ *
+ * What the kernel holds of a name that is about to change is found and forgotten by marks: see inval.c for the rule and its proof.
+ *
+ * Locks: a shard's lock guards what is marked [S], serving->lock what is marked [G]; it may be taken inside of a shard's. Neither is held while
+ * anything is read, rendered, replied or notified.
+ */
+#ifndef MOUNT_SERVING_PRIVATE_H
+#define MOUNT_SERVING_PRIVATE_H
+
+#include "mount/private.h"
+
+enum {
+	SERVING_SHARDS = 16,		/* of a group */
+	SERVING_GROUP_CHAINS = 256,
+	SERVING_MARKS = 16384,		/* for entities, by hash: two that share one are only asked for once more than needed */
+	SERVING_GROUP_MARKS = 1024,
+	SERVING_HASH_SHIFT = 60,	/* the hash's highest bits choose the shard, */
+	SERVING_MARK_SHIFT = 40,	/* these the mark, the lowest ones the chain */
+};
+
+/* How long the kernel may keep what cannot expire, in seconds. */
+#define SERVING_LONG 1e8
+
+/* Counts up when what hangs on it begins to change; `changing` while it does. */
+struct mark {
+	atomic_uint changing, version;
+};
+
+/* Taken before something is read: tells afterwards whether it is still what was read. */
+struct glance {
+	struct mark *marks[2];
+	unsigned versions[2];
+	bool is_steady;
+};
+
+struct snode {
+	uint64_t lookups;		/* [S], of groups and fresh files [G]: that the kernel has not forgotten */
+	uint8_t kind;			/* enum node_kind */
+	bool is_current;		/* [S] of a version */
+	uint16_t slot;			/* of a value's version */
+	uint32_t len;			/* of a version's text */
+};
+
+struct shard {
+	pthread_mutex_t lock;
+	struct sentity **chains;	/* [S] */
+	struct version *detached;	/* [S] those that live on for who has them open */
+	size_t n_chains, n_entities;	/* [S] */
+};
+
+struct sgroup {
+	struct snode node;
+	struct sgroup *next;		/* [G] in its chain */
+	uint32_t id;
+	uint32_t refs;			/* [G] entities, fresh files, whoever works with it */
+	atomic_size_t held;		/* entities and versions */
+	struct shard shards[SERVING_SHARDS];
+};
+
+struct sentity {
+	struct snode node;
+	struct sentity *next;		/* [S] in its chain */
+	struct sgroup *grp;
+	uint64_t hash;
+	struct version **list;		/* [S] current versions, in order of their keys */
+	uint32_t n, cap;		/* [S] */
+	uint32_t refs;			/* [S] versions, current or not */
+	uint16_t len;
+	char name[];
+};
+
+struct version {
+	struct snode node;
+	struct sentity *entity;
+	int64_t event_ns, ingest_ns;
+	union {				/* [S] */
+		struct {
+			int64_t end_ns;	/* when it expires; INT64_MAX: never */
+			uint32_t epoch;	/* the version of its group's mark when it was read */
+		};
+		struct {
+			struct version *next, **prev;	/* of a detached one */
+		};
+	};
+	char text[];
+};
+
+struct fresh {
+	struct snode node;
+	struct fresh *next, **prev;	/* [G] */
+	struct sgroup *grp;		/* held; NULL in .featurefs */
+	uint32_t number;		/* of a control */
+	char *text;			/* [G] NULL until it is rendered */
+	size_t len;			/* [G] */
+};
+
+/* A request that waits for the thread that renders what takes long. */
+struct slow {
+	struct slow *next;
+	fuse_req_t req;
+	struct fresh *fresh;
+	bool is_read;			/* else GETATTR */
+	size_t size;
+	off_t off;
+};
+
+/* The names that a commit takes away from the kernel. Of the thread that leads the commit. */
+struct forgetting {
+	struct buf items;		/* array of struct forget_item */
+	struct buf names;
+	size_t n;
+	bool is_all;			/* too many: everything is forgotten at once */
+};
+
+struct serving {
+	struct serving_options options;	/* without its strings once it is mounted */
+	struct direct *lane;
+	struct channel channel;
+	atomic_bool is_open;		/* mounted: there is somebody to tell */
+	atomic_bool is_over;		/* unmounted again: its nodes are freed with the next commit */
+	struct snode root, control_dir;
+	pthread_mutex_t lock;
+	struct sgroup *groups[SERVING_GROUP_CHAINS];	/* [G] */
+	struct fresh *fresh;		/* [G] all of them */
+	struct mark root_mark, group_marks[SERVING_GROUP_MARKS], marks[SERVING_MARKS];
+	atomic_int_fast64_t changed_ns;	/* when groups last came, went or were renamed */
+	struct forgetting forgetting;
+	bool has_tried, lacks_epoch;	/* the kernel does not know how to forget everything at once */
+	atomic_bool is_broken;		/* it did not forget, and was unmounted */
+	pthread_t slow_thread;
+	pthread_cond_t slow_wake;	/* with lock */
+	struct slow *slow_first, **slow_last;	/* [G] */
+	bool has_slow, slow_stops;	/* [G] */
+	atomic_uint_fast64_t requests, lookups, reads, names_forgotten, wholes_forgotten;
+	atomic_uint_fast64_t nodes, node_bytes;
+};
+
+/* ---- serving_node.c ---- */
+
+static inline struct snode *snode_of(struct serving *serving, fuse_ino_t ino)
+{
+	/* Nodes are handed from thread to thread by way of the kernel; this orders what their makers wrote for all to see. */
+	atomic_load_explicit(&serving->requests, memory_order_acquire);
+	return ino == FUSE_ROOT_ID ? &serving->root : (struct snode *)(uintptr_t)ino;
+}
+
+static inline fuse_ino_t snode_ino(const struct serving *serving, const struct snode *node)
+{
+	return node == &serving->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
+}
+
+/* What a node stands for. */
+void snode_target(const struct snode *node, struct target *out);
+void snode_forget(struct serving *serving, struct snode *node, uint64_t n);
+
+uint64_t sentity_hash(uint32_t group_id, struct slice entity);
+struct mark *mark_of(struct serving *serving, uint64_t hash);
+struct mark *group_mark_of(struct serving *serving, uint32_t group_id);
+void glance_begin(struct mark *one, struct mark *other, struct glance *out);
+bool glance_holds(const struct glance *glance);
+
+/* Each finds or makes the node and counts a lookup of it. NULL without memory. `out_keeps`: what the glance's reader has seen still holds,
+ * and whoever changes it from now on finds the node. */
+struct sgroup *sgroup_look(struct serving *serving, uint32_t id, const struct glance *glance, bool *out_keeps);
+struct sentity *sentity_look(struct serving *serving, struct sgroup *grp, uint64_t hash, struct slice name, const struct glance *glance,
+			     bool *out_keeps);
+/* The current version of a name, with a lookup counted; NULL if there is none that the glance's reader may show. */
+struct version *version_find(struct sentity *entity, enum node_kind kind, uint16_t slot, const struct glance *glance, int64_t now_ns,
+			     int64_t *out_end_ns);
+/* A version with that text and a lookup counted; the current one if it may be that. NULL without memory. */
+struct version *version_make(struct serving *serving, struct sentity *entity, enum node_kind kind, uint16_t slot,
+			     const struct content *content, int64_t end_ns, const struct glance *glance, bool *out_keeps);
+struct fresh *fresh_make(struct serving *serving, struct sgroup *grp, enum node_kind kind, uint32_t number);
+
+/* A group that the kernel may know, held; NULL. */
+struct sgroup *sgroup_find(struct serving *serving, uint32_t id);
+void sgroup_drop(struct serving *serving, struct sgroup *grp);
+struct shard *shard_of(struct sgroup *grp, uint64_t hash);
+struct sentity *sentity_find_locked(struct shard *shard, uint64_t hash, struct slice name);
+/* Takes a version that stands at `index` of its entity's list out of it. */
+void version_detach_locked(struct shard *shard, struct sentity *entity, unsigned index);
+/* The place of the first version whose key is not below that of kind and slot. */
+unsigned version_place_locked(const struct sentity *entity, enum node_kind kind, uint16_t slot);
+bool version_is(const struct version *version, enum node_kind kind, uint16_t slot);
+void serving_nodes_free(struct serving *serving);
+
+/* ---- serving_look.c ---- */
+
+void serving_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void serving_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void serving_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void serving_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void serving_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+/* The file of a feature in an entity, from a row at hand. -ENOENT, -ENOMEM. */
+int serving_value(struct serving *serving, const struct serve_view *view, const struct catalog_group *grp, struct sentity *entity,
+		  const struct record *rec, enum node_kind kind, uint16_t slot, const struct glance *glance,
+		  struct fuse_entry_param *out);
+
+/* ---- serving_fresh.c ---- */
+
+/* Replies, maybe later. */
+void fresh_getattr(struct serving *serving, fuse_req_t req, struct fresh *fresh);
+void fresh_read(struct serving *serving, fuse_req_t req, struct fresh *fresh, size_t size, off_t off);
+int fresh_start(struct serving *serving);
+void fresh_stop(struct serving *serving);
+
+/* ---- serving_dir.c ---- */
+
+void serving_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void serving_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void serving_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void serving_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+#endif
