@@ -136,6 +136,9 @@ int featurefs_entities(struct featurefs *fs, const char *group, const char *pref
  * feature is retired. The strings are copied.
  */
 int featurefs_view_new(struct featurefs *fs, const char *const *features, size_t n, struct featurefs_view **out);
+/* A view that the store has, in .views, by its name: its columns, in its order, with its keys. -ENOENT; -ESTALE: a feature of it is retired or a
+ * group gone. */
+int featurefs_view_open(struct featurefs *fs, const char *name, struct featurefs_view **out);
 void featurefs_view_free(struct featurefs_view *view);		/* NULL is fine */
 size_t featurefs_view_keys(const struct featurefs_view *view);
 const char *featurefs_view_key(const struct featurefs_view *view, size_t i);

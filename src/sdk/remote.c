@@ -175,12 +175,25 @@ int remote_schema(struct featurefs *fs, const char *group, struct catalog_group 
 	return rc;
 }
 
+/* Puts a new one into the catalog; takes it. */
+static int take_group(struct catalog_group *takes, struct catalog **cat)
+{
+	struct catalog *next;
+	int rc = catalog_with(*cat, takes, &next);
+
+	catalog_group_unref(takes);
+	if (rc == 0) {
+		catalog_unref(*cat);
+		*cat = next;
+	}
+	return rc;
+}
+
 /* A group that this user may not read is none for it. */
 static int add_group(int mount, const char *name, uint32_t id, struct catalog **cat, struct why *why)
 {
 	int dir = openat(mount, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
-	struct catalog_group *grp;
-	struct catalog *next;
+	struct catalog_group *grp, *named;
 
 	if (dir < 0)
 		return errno == ENOENT || errno == EACCES || errno == ENOTDIR ? 0 : -errno;
@@ -192,12 +205,52 @@ static int add_group(int mount, const char *name, uint32_t id, struct catalog **
 		return rc == -ENOENT || rc == -EACCES ? 0 : rc;
 	}
 	grp->id = id;
-	rc = catalog_with(*cat, grp, &next);
+	rc = catalog_group_renamed(grp, slice_str(name), 0, &named, why);	/* its text does not say its name */
 	catalog_group_unref(grp);
-	if (rc == 0) {
-		catalog_unref(*cat);
-		*cat = next;
+	return rc < 0 ? rc : take_group(named, cat);
+}
+
+/* A view that names what this user may not read, or what is retired, can't be read either way: it is left out. */
+static int add_view(int views, const char *name, uint32_t id, struct catalog **cat, struct why *why)
+{
+	int dir = openat(views, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+	struct catalog_group *made = NULL, *grp;
+	struct buf text = { 0 };
+	struct why reason = { "" };
+
+	if (dir < 0)
+		return errno == ENOENT || errno == EACCES || errno == ENOTDIR ? 0 : -errno;
+	rc = read_at(dir, ".schema", SMALL_MAX, &text);
+	close(dir);
+	if (rc == 0)
+		rc = catalog_view_make(id, slice_str(name), 0, 0, 0, NULL, 0, &made, why);
+	if (rc == 0)
+		rc = catalog_view_define(*cat, made, buf_slice(&text), 0, &grp, &reason);
+	catalog_group_unref(made);
+	buf_release(&text);
+	if (rc == -ENOENT || rc == -EACCES || rc == -EINVAL)
+		return 0;
+	return rc < 0 ? rc : take_group(grp, cat);
+}
+
+static int add_views(int mount, uint32_t id, struct catalog **cat, struct why *why)
+{
+	int fd = openat(mount, ".views", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!list) {
+		rc = errno == ENOENT || errno == EACCES ? 0 : why_fail(why, errno, ".views: %s", strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return rc;
 	}
+	while (rc == 0 && (errno = 0, entry = readdir(list)))
+		if (entry->d_name[0] != '.')
+			rc = add_view(fd, entry->d_name, ++id, cat, why);
+	if (rc == 0 && errno)
+		rc = why_fail(why, errno, ".views: %s", strerror(errno));
+	closedir(list);
 	return rc;
 }
 
@@ -221,6 +274,8 @@ int remote_catalog(const char *mount, struct catalog **out, struct why *why)
 			rc = add_group(dirfd(list), entry->d_name, ++id, &cat, why);
 	if (rc == 0 && errno)
 		rc = why_fail(why, errno, "%s: %s", mount, strerror(errno));
+	if (rc == 0)
+		rc = add_views(dirfd(list), id, &cat, why);
 	closedir(list);
 	if (rc < 0)
 		catalog_unref(cat);

@@ -292,6 +292,26 @@ static void fill_fields(struct featurefs_view *view)
 	}
 }
 
+/* What is left to do when all columns are added; takes what was built. */
+static int finish(struct building *b, int rc, struct why *why, struct featurefs_view **out)
+{
+	if (b->view)
+		settle(b);
+	if (rc == 0 && !b->view->n_columns)
+		rc = why_fail(why, EINVAL, "a view has one feature at least");
+	if (rc == 0)
+		rc = part_names(b->view, (const bool *)b->named.data, why);
+	buf_release(&b->named);
+	catalog_unref(b->cat);
+	if (rc < 0) {
+		featurefs_view_free(b->view);
+		return sdk_return(rc, why);
+	}
+	fill_fields(b->view);
+	*out = b->view;
+	return 0;
+}
+
 int featurefs_view_new(struct featurefs *fs, const char *const *features, size_t n, struct featurefs_view **out)
 {
 	struct building b = { .view = calloc(1, sizeof(struct featurefs_view)) };
@@ -304,21 +324,50 @@ int featurefs_view_new(struct featurefs *fs, const char *const *features, size_t
 		b.view->fs = fs;
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = features[i] ? add_spec(&b, features[i], &why) : why_fail(&why, EINVAL, "a feature's name is NULL");
-	if (b.view)
-		settle(&b);
-	if (rc == 0 && !b.view->n_columns)
-		rc = why_fail(&why, EINVAL, "a view has one feature at least");
+	return finish(&b, rc, &why, out);
+}
+
+/* A column of the store's view, in the words that callers use for theirs. */
+static int add_column_of(struct building *b, const struct catalog_group *grp, const struct catalog_column *column, struct why *why)
+{
+	const struct catalog_source *source = &grp->view->sources[column->source];
+	const struct catalog_group *group = catalog_find_id(b->cat, column->group_id);
+	struct buf text = { 0 };
+	int rc;
+
+	buf_printf(&text, "%s=%s(", column->name, group->name);
+	for (unsigned i = 0; i < source->n_parts; i++)
+		buf_printf(&text, "%s%s", i ? "," : "", grp->keys[source->parts[i]]);
+	buf_printf(&text, ")/%s", catalog_feature_at(group, column->slot)->name);
+	buf_append_char(&text, '\0');
+	rc = buf_error(&text);
 	if (rc == 0)
-		rc = part_names(b.view, (const bool *)b.named.data, &why);
-	buf_release(&b.named);
-	catalog_unref(cat);
-	if (rc < 0) {
-		featurefs_view_free(b.view);
-		return sdk_return(rc, &why);
+		rc = add_spec(b, text.data, why);
+	buf_release(&text);
+	return rc;
+}
+
+int featurefs_view_open(struct featurefs *fs, const char *name, struct featurefs_view **out)
+{
+	struct building b = { .view = calloc(1, sizeof(struct featurefs_view)) };
+	const struct catalog_group *grp = NULL;
+	struct why why = { "" };
+	struct catalog *cat = NULL;
+	unsigned key;
+	int rc = b.view ? sdk_catalog(fs, &cat, &why) : -ENOMEM;
+
+	b.cat = cat;
+	if (b.view)
+		b.view->fs = fs;
+	if (rc == 0) {
+		grp = catalog_find_view(cat, slice_str(name));
+		rc = grp ? catalog_view_check(cat, grp, &why) : why_fail(&why, ENOENT, "the store has no view %s", name);
 	}
-	fill_fields(b.view);
-	*out = b.view;
-	return 0;
+	for (unsigned i = 0; rc == 0 && i < grp->n_keys; i++)
+		rc = add_key(&b, slice_str(grp->keys[i]), &key, &why);
+	for (unsigned i = 0; rc == 0 && i < grp->view->n_columns; i++)
+		rc = add_column_of(&b, grp, &grp->view->columns[i], &why);
+	return finish(&b, rc, &why, out);
 }
 
 size_t featurefs_view_keys(const struct featurefs_view *view)
