@@ -1,0 +1,3 @@
+module featurefs
+
+go 1.19
