@@ -79,12 +79,16 @@ static bool is_digit(const struct cursor *c)
 	return c->at < c->end && *c->at >= '0' && *c->at <= '9';
 }
 
-static bool take_char(struct cursor *c, const char *any_of)
+static inline bool take_char(struct cursor *c, const char *any_of)
 {
-	if (c->at == c->end || !*c->at || !strchr(any_of, *c->at))
+	if (c->at == c->end)
 		return false;
-	c->at++;
-	return true;
+	for (; *any_of; any_of++)
+		if (*c->at == *any_of) {
+			c->at++;
+			return true;
+		}
+	return false;
 }
 
 static bool take_digits(struct cursor *c, int count, int *out)

@@ -30,6 +30,19 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
+/* The first byte that is no digit. */
+static const char *read_digits(const char *p, const char *end, uint64_t *whole)
+{
+	for (; p < end; p++) {
+		unsigned digit = (unsigned char)*p - '0';
+
+		if (digit > 9)
+			break;
+		*whole = *whole * 10 + digit;
+	}
+	return p;
+}
+
 /* The digits of `text` from `at` to its end. */
 static int parse_digits(struct slice text, size_t at, uint64_t *out)
 {
@@ -60,11 +73,9 @@ int num_parse_i64(struct slice text, int64_t *out)
 	int rc;
 
 	if (text.len - at - 1 < SHORT_DIGITS) {
-		for (size = 0; at < text.len; at++) {
-			if (!is_digit(p[at]))
-				return -EINVAL;
-			size = size * 10 + (uint64_t)(p[at] - '0');
-		}
+		size = 0;
+		if (read_digits(p + at, p + text.len, &size) != p + text.len)
+			return -EINVAL;
 		*out = is_negative ? -(int64_t)size : (int64_t)size;
 		return 0;
 	}
@@ -117,6 +128,33 @@ static int check_float(struct slice text, char copy[NUM_TEXT_MAX + 1], bool *out
 	return i == text.len ? 0 : -EINVAL;
 }
 
+#if LDBL_MANT_DIG == 64
+/*
+ * Up to 18 digits are exact in the 64 bits of an x87 number, and so are powers of ten up to 27; their quotient is rounded once, to 64 bits.
+ * Rounding that again, to 53, gives what rounding the written number gives, unless it lies just on the middle of two doubles:
+ * then the number itself may lie on either side.
+ */
+static bool divide_wide(uint64_t whole, size_t decimals, double *out)
+{
+	static const long double powers[] = { 1e0L, 1e1L, 1e2L, 1e3L, 1e4L, 1e5L, 1e6L, 1e7L, 1e8L, 1e9L, 1e10L, 1e11L, 1e12L, 1e13L, 1e14L,
+					      1e15L, 1e16L, 1e17L, 1e18L };
+	long double quotient = (long double)(int64_t)whole / powers[decimals];
+	uint64_t mantissa;
+
+	memcpy(&mantissa, &quotient, sizeof(mantissa));
+	*out = (double)quotient;
+	return (mantissa & 0x7ff) != 0x400;
+}
+#else
+static bool divide_wide(uint64_t whole, size_t decimals, double *out)
+{
+	(void)whole;
+	(void)decimals;
+	(void)out;
+	return false;
+}
+#endif
+
 /*
  * The short numbers that nearly all are: digits, maybe a point among them, no exponent. Up to 15 digits and the powers of ten up to 22
  * are exact doubles, so that one division rounds once, as strtod would.
@@ -124,27 +162,27 @@ static int check_float(struct slice text, char copy[NUM_TEXT_MAX + 1], bool *out
 static bool parse_short(struct slice text, double *out)
 {
 	static const double powers[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
-	const char *p = text.data;
-	size_t i = text.len && p[0] == '-', digits = 0, decimals = 0;
-	bool has_point = false;
+	const char *p = text.data, *end = p + text.len, *point;
+	bool is_negative = text.len && *p == '-';
+	size_t decimals = 0, digits;
 	uint64_t whole = 0;
 
-	if (text.len > 17)
+	if (!text.len || text.len - is_negative > SHORT_DIGITS + 1)
 		return false;
-	for (; i < text.len; i++) {
-		if (p[i] == '.' && !has_point) {
-			has_point = true;
-			continue;
-		}
-		if (!is_digit(p[i]) || ++digits > 15)
-			return false;
-		whole = whole * 10 + (uint64_t)(p[i] - '0');
-		decimals += has_point;
+	digits = text.len - is_negative;
+	p = point = read_digits(p + is_negative, end, &whole);
+	if (p < end && *p == '.') {
+		p = read_digits(p + 1, end, &whole);
+		decimals = (size_t)(p - point - 1);
+		digits--;
 	}
-	if (!digits)
+	if (p != end || !digits || digits > SHORT_DIGITS)
 		return false;
-	*out = (double)whole / powers[decimals];
-	if (p[0] == '-')
+	if (digits <= 15)
+		*out = (double)whole / powers[decimals];
+	else if (!divide_wide(whole, decimals, out))
+		return false;
+	if (is_negative)
 		*out = -*out;
 	return true;
 }

@@ -539,17 +539,20 @@ int record_pack(uint8_t flags, const struct record_stamp *stamp, const struct re
 {
 	size_t heap = 0, stamps = n > 0 || (flags & RECORD_TOMB), tables = HEADER + STAMP * stamps + CELL * n;
 	uint32_t end = 0;
+	int last = -1;
+	uint64_t cell;
 	uint8_t *p, *to;
 
 	if (n > RECORD_CELLS_MAX)
 		return -EFBIG;
 	for (size_t i = 0; i < n; i++) {
+		if (cells[i].value.len > RECORD_MAX || cells[i].slot <= last)
+			return cells[i].slot <= last ? -EINVAL : -EFBIG;
 		heap += cells[i].value.len;
-		if (heap > RECORD_MAX - tables)
-			return -EFBIG;
-		if (i && cells[i].slot <= cells[i - 1].slot)
-			return -EINVAL;
+		last = cells[i].slot;
 	}
+	if (heap > RECORD_MAX - tables)
+		return -EFBIG;
 	p = (uint8_t *)buf_reserve(out, tables + heap);
 	if (!p)
 		return -ENOMEM;
@@ -567,9 +570,8 @@ int record_pack(uint8_t flags, const struct record_stamp *stamp, const struct re
 			copy_value(to + end, &cells[i].value);
 			end += (uint32_t)cells[i].value.len;
 		}
-		le_put16(p, cells[i].slot);
-		le_put16(p + 2, 0);
-		le_put32(p + 4, end | (uint32_t)cells[i].state << 24 | (uint32_t)cells[i].type << 26);
+		cell = htole64(cells[i].slot | (uint64_t)(end | (uint32_t)cells[i].state << 24 | (uint32_t)cells[i].type << 26) << 32);
+		memcpy(p, &cell, CELL);		/* in one piece; its stamp is the first */
 	}
 	out->len += tables + end;
 	return 0;
