@@ -373,10 +373,12 @@ void mapping_columns_release(struct mapping_columns *columns)
 
 /* ---- entities ---- */
 
-/* Bytes that stand for themselves wherever they are in a name. */
+/* Bytes that stand for themselves wherever they are in a name: visible ASCII but '%', ',', '.', '/'. */
 static bool is_plain(uint8_t c)
 {
-	return c > 0x20 && c < 0x7f && c != '/' && c != '%' && c != ',' && c != '.';
+	static const uint64_t plain[4] = { UINT64_C(0xffff2fde00000000), UINT64_C(0x7fffffffffffffff), 0, 0 };
+
+	return plain[c >> 6] >> (c & 63) & 1;
 }
 
 static int refuse_part(int rc, struct slice raw, struct why *why)

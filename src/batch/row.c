@@ -111,16 +111,16 @@ static int take_string(struct row *row, unsigned i, struct slice text, struct wh
 {
 	int rc = 0;
 
+	row_bytes(row, i, text);
+	if (text.len <= TYPE_VALUE_MAX && is_plain(text))
+		return 0;
 	if (text.len > TYPE_VALUE_MAX)
 		rc = why_fail(why, EFBIG, "a value is at most %d bytes", TYPE_VALUE_MAX);
-	else if (!is_plain(text) && text.len && memchr(text.data, 0, text.len))
+	else if (text.len && memchr(text.data, 0, text.len))
 		rc = why_fail(why, EINVAL, "the text holds a NUL byte");
-	else if (!is_plain(text) && !text_is_utf8(text))
+	else if (!text_is_utf8(text))
 		rc = why_fail(why, EILSEQ, "a string is UTF-8; these bytes are not");
-	if (rc < 0)
-		return fail_value(row, i, rc, why);
-	row_bytes(row, i, text);
-	return 0;
+	return rc < 0 ? fail_value(row, i, rc, why) : 0;
 }
 
 /* The usual forms of the usual types; false for all else, wrong or only unusual. */

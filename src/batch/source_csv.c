@@ -22,7 +22,7 @@ enum { COLUMNS_MAX = 65536 };
 
 struct field {
 	char *at;
-	size_t len;
+	uint32_t len;		/* a window is not that large */
 	bool is_quoted;
 	bool is_escaped;	/* holds doubled quotes */
 };
@@ -60,23 +60,39 @@ static struct csv *csv_of(struct batch_source *source)
 
 /* The first delimiter or newline from `p` on; there is one. May look at bytes of the slack behind it. */
 #ifdef __SSE2__
-static inline char *find_end(char *p, char delimiter)
-{
-	const __m128i delimiters = _mm_set1_epi8(delimiter), newlines = _mm_set1_epi8('\n');
+struct ends {
+	__m128i delimiters, newlines;
+};
 
+static inline struct ends ends_of(char delimiter)
+{
+	return (struct ends){ _mm_set1_epi8(delimiter), _mm_set1_epi8('\n') };
+}
+
+static inline char *find_end(char *p, struct ends ends)
+{
 	for (;; p += 16) {
 		__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-		unsigned hits = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(bytes, delimiters),
-									 _mm_cmpeq_epi8(bytes, newlines)));
+		unsigned hits = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(bytes, ends.delimiters),
+									 _mm_cmpeq_epi8(bytes, ends.newlines)));
 
 		if (hits)
 			return p + __builtin_ctz(hits);
 	}
 }
 #else
-static inline char *find_end(char *p, char delimiter)
+struct ends {
+	char delimiter;
+};
+
+static inline struct ends ends_of(char delimiter)
 {
-	while (*p != delimiter && *p != '\n')
+	return (struct ends){ delimiter };
+}
+
+static inline char *find_end(char *p, struct ends ends)
+{
+	while (*p != ends.delimiter && *p != '\n')
 		p++;
 	return p;
 }
@@ -120,21 +136,21 @@ static char *cut_quoted(struct csv *csv, char *p, struct field *field)
 		csv->fault = "a quote is opened and never closed";
 		q = csv->win.end;
 		csv->newlines += count_newlines(p, q);
-		*field = (struct field){ .at = p + 1, .len = (size_t)(q - p - 1), .is_quoted = true };
+		*field = (struct field){ .at = p + 1, .len = (uint32_t)(q - p - 1), .is_quoted = true };
 		return q;
 	}
 	if (!q)
 		return NULL;
 	csv->newlines += count_newlines(p, q);
 	field->at = p + 1;
-	field->len = (size_t)(q - p - 1);
+	field->len = (uint32_t)(q - p - 1);
 	field->is_quoted = true;
 	q++;
 	if (*q == '\r' && q[1] == '\n')
 		q++;
 	if (*q != csv->delimiter && *q != '\n') {
 		csv->fault = "text stands behind the closing quote of a field";
-		q = find_end(q, csv->delimiter);
+		q = find_end(q, ends_of(csv->delimiter));
 	}
 	return q;
 }
@@ -143,14 +159,16 @@ static char *cut_quoted(struct csv *csv, char *p, struct field *field)
  * csv->place says where it would go on. */
 static char *cut_row(struct csv *csv)
 {
-	char *p = csv->win.at, *end = csv->win.end, *stop;
-	size_t n = 0;
+	char *p = csv->win.at, *end = csv->win.end, *stop, delimiter = csv->delimiter;
+	struct field over, *fields = csv->fields;
+	size_t n = 0, n_columns = csv->n_columns;
+	struct ends ends = ends_of(delimiter);
 
 	csv->newlines = 0;
 	csv->fault = NULL;
 	*end = '\n';		/* so that every search ends */
 	for (;; p = stop + 1) {
-		struct field over, *field = n < csv->n_columns ? &csv->fields[n] : &over;
+		struct field *field = n < n_columns ? &fields[n] : &over;
 
 		n++;
 		if (*p == '"' && p < end) {
@@ -158,12 +176,12 @@ static char *cut_row(struct csv *csv)
 			if (!stop)
 				return NULL;
 		} else {
-			stop = find_end(p, csv->delimiter);
-			*field = (struct field){ .at = p, .len = (size_t)(stop - p) };
+			stop = find_end(p, ends);
+			*field = (struct field){ .at = p, .len = (uint32_t)(stop - p) };
 			if (*stop == '\n' && field->len && stop[-1] == '\r')
 				field->len--;
 		}
-		if (stop < end && *stop == csv->delimiter)
+		if (*stop == delimiter && stop < end)
 			continue;
 		csv->n_fields = n;
 		csv->place = IN_TEXT;
@@ -241,7 +259,7 @@ static struct slice field_text(struct field *field)
 			*to++ = *p;
 			p += *p == '"';
 		}
-		field->len = (size_t)(to - field->at);
+		field->len = (uint32_t)(to - field->at);
 		field->is_escaped = false;
 	}
 	return slice_of(field->at, field->len);
