@@ -58,6 +58,7 @@ export OUR_CPPFLAGS OUR_CFLAGS
 
 SRC := $(wildcard src/*/*.c)
 CTL := $(wildcard tools/*.c)
+PARQUET := $(wildcard tools/parquet/*.c) src/base/buf.c src/base/text.c src/base/why.c
 UNIT := $(wildcard tests/unit/test_*.c)
 FUZZ := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH := $(wildcard tests/bench/*.c)
@@ -83,7 +84,7 @@ CTL_PARTS := $(OUT)/libctl.a
 .SECONDARY:
 .SUFFIXES:
 
-all: $(OUT)/featurefs $(OUT)/featurectl $(OUT)/libfeaturefs.so $(OUT)/libfeaturefs.a $(OUT)/featurefs.pc
+all: $(OUT)/featurefs $(OUT)/featurectl $(OUT)/libfeaturefs.so $(OUT)/libfeaturefs.a $(OUT)/featurefs.pc $(OUT)/featurefs-parquet
 
 .PHONY: need-libs
 need-libs:
@@ -123,6 +124,18 @@ $(OUT)/featurefs: $(call obj,src/daemon/main.c) $(ROOMS)
 $(OUT)/featurectl: $(call obj,tools/featurectl.c) $(CTL_PARTS) $(ROOMS)
 	$(call say,LINK,$@)
 	$(link) $(CTL_LIBS)
+
+# A process of its own, which limits its own memory and loads a library that knows nothing of sanitizers: always plain.
+plain_link = $(Q)mkdir -p $(@D) && $(CC) -Isrc -D_GNU_SOURCE= -std=gnu11 -pthread $(WARN) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) \
+	-o $@ $(filter %.c,$^) -ldl
+$(OUT)/featurefs-parquet: $(PARQUET) $(wildcard tools/parquet/*.h src/base/*.h) src/batch/parquet_wire.h src/batch/source.h
+	$(call say,LINK,$@)
+	$(plain_link)
+	$(Q)ln -sfn $(abspath $(THIRD))/duckdb/libduckdb.so $(OUT)/libduckdb.so
+
+$(OUT)/tests/parquet/duckdb_run: tests/parquet/duckdb_run.c tools/parquet/duckdb.c src/base/buf.c src/base/text.c src/base/why.c tools/parquet/duckdb.h
+	$(call say,LINK,$@)
+	$(plain_link)
 
 $(UNIT_PROGRAMS) $(BENCH_PROGRAMS) $(call program,$(TORTURE)): $(OUT)/%: $(OUT)/obj/%.o $(CTL_PARTS) $(ROOMS)
 	$(call say,LINK,$@)
@@ -197,7 +210,7 @@ setup:	## installs what building and testing need (Debian, as root)
 check:	## everything: set-up, lint, unit tests, cases, crash and power-loss rounds, sanitizers
 	@MAKE='$(MAKE)' tests/check
 
-test-programs: $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(TORTURE_PROGRAMS) $(KAFKA_PROGRAMS) $(call program,$(HELPERS))
+test-programs: $(OUT)/featurefs-parquet $(OUT)/tests/parquet/duckdb_run $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(TORTURE_PROGRAMS) $(KAFKA_PROGRAMS) $(call program,$(HELPERS))
 
 check-unit: $(UNIT_PROGRAMS)	## unit tests
 	@tests/run --bin $(OUT) $(UNIT_PROGRAMS)
@@ -230,7 +243,7 @@ fuzz-run: $(FUZZ_PROGRAMS)
 		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -timeout=10 -artifact_prefix=$(OUT)/$$n- \
 		$(OUT)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
 
-bench: all $(BENCH_PROGRAMS)	## figures side by side with their yardsticks
+bench: all $(BENCH_PROGRAMS) $(OUT)/tests/parquet/duckdb_run	## figures side by side with their yardsticks
 	@tests/bench/run $(OUT)
 
 torture-kill: all $(TORTURE_PROGRAMS)	## kill -9 under load, KILL_ROUNDS=200
@@ -260,6 +273,9 @@ install: all	## into PREFIX=/usr/local, below DESTDIR
 	install -m 644 $(OUT)/libfeaturefs.a $(LIBDIR)
 	sed 's,^prefix=.*,prefix=$(PREFIX),' $(OUT)/featurefs.pc > $(LIBDIR)/pkgconfig/featurefs.pc
 	install -m 644 include/featurefs.h $(DESTDIR)$(PREFIX)/include
+	install -d $(DESTDIR)$(PREFIX)/lib/featurefs
+	install -m 755 $(OUT)/featurefs-parquet $(DESTDIR)$(PREFIX)/lib/featurefs
+	test ! -e $(THIRD)/duckdb/libduckdb.so || install -m 644 $(THIRD)/duckdb/libduckdb.so $(DESTDIR)$(PREFIX)/lib/featurefs
 	install -m 644 README.md LICENSE etc/featurefs.conf $(SHARE)/doc/featurefs
 	install -m 644 etc/groups/*.ini $(SHARE)/doc/featurefs/groups
 	install -m 644 etc/featurefs.bash $(SHARE)/bash-completion/completions/featurefs
@@ -272,7 +288,7 @@ uninstall:	## takes away what install put there
 	rm -f $(SHARE)/bash-completion/completions/featurefs $(SHARE)/bash-completion/completions/featurectl
 	rm -f $(LIBDIR)/$(SONAME) $(LIBDIR)/libfeaturefs.so $(LIBDIR)/libfeaturefs.a $(LIBDIR)/pkgconfig/featurefs.pc
 	rm -f $(DESTDIR)$(PREFIX)/include/featurefs.h
-	rm -rf $(SHARE)/doc/featurefs
+	rm -rf $(SHARE)/doc/featurefs $(DESTDIR)$(PREFIX)/lib/featurefs
 	for m in $(MAN); do rm -f $(SHARE)/man/man$${m##*.}/$${m##*/}; done
 
 clean:	## all that was built, not what was fetched

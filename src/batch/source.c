@@ -68,8 +68,14 @@ struct kind {
 static int choose_kind(const char *name, struct input *input, struct kind *out, struct why *why)
 {
 	static const struct kind csv = { source_csv_new, source_csv_open }, json = { source_json_new, source_json_open };
-	struct slice head;
+	static const struct kind parquet = { source_parquet_new, source_parquet_open };
+	struct slice head = input_head(input);
 	int rc;
+
+	if (head.len >= 4 && !memcmp(head.data, "PAR1", 4)) {
+		*out = parquet;
+		return 0;
+	}
 
 	if (source_has_suffix(name, ".parquet"))
 		return why_fail(why, EINVAL, input_is_compressed(input) ? "Parquet inside of gzip or zstd: decompress it first" :

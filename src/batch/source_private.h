@@ -27,6 +27,8 @@ struct batch_source *source_csv_new(void);
 int source_csv_open(struct batch_source *source, struct why *why);
 struct batch_source *source_json_new(void);
 int source_json_open(struct batch_source *source, struct why *why);
+struct batch_source *source_parquet_new(void);
+int source_parquet_open(struct batch_source *source, struct why *why);
 
 /* Hands a refused row to the caller. */
 void source_reject(struct batch_source *source, uint64_t line, struct slice entity, int rc, const struct why *why);

@@ -5,7 +5,7 @@
  *
  *	bench_parse FOLDER [--rows N] [--rounds N]
  *
- * FOLDER is for files of some hundred megabytes, and holds parquet.parquet if Parquet is to be measured.
+ * FOLDER is for files of some hundred megabytes. Without libduckdb Parquet is left out.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -16,6 +16,7 @@
 #include "rows.h"
 
 static long n_rows = 1000000, n_rounds = 5;
+static char programs[4096];	/* where they were built */
 
 /* ---- the bare program ---- */
 
@@ -152,7 +153,7 @@ static void refuse(void *arg, uint64_t line, struct slice entity, int rc, const 
 
 static double run_source(int dir, const char *name, const struct batch_mapping *mapping, struct batch_sort *sort)
 {
-	struct batch_source_options options = { .mapping = mapping, .reject = refuse };
+	struct batch_source_options options = { .mapping = mapping, .reject = refuse, .parquet_folder = programs };
 	int64_t start = clock_monotonic();
 	struct batch_source *source;
 	struct slice entity, record;
@@ -202,8 +203,9 @@ static double run_sort(int dir, const char *name, const struct batch_mapping *ma
 static void make_files(const char *folder, int dir)
 {
 	static const char *const names[] = { "rows.csv", "rows.jsonl" };
-	char command[4096];
+	char command[16384];
 
+	unlinkat(dir, "rows.parquet", 0);
 	for (int k = 0; k < 2; k++) {
 		int fd = openat(dir, names[k], O_CREAT | O_TRUNC | O_WRONLY, 0600);
 		FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
@@ -217,6 +219,25 @@ static void make_files(const char *folder, int dir)
 		 "gzip -1 -k -f rows.csv", folder);
 	if (system(command))
 		bench_die("sort or gzip failed");
+	snprintf(command, sizeof command, "'%s/tests/parquet/duckdb_run' '%s' \"COPY (SELECT * FROM read_csv('%s/rows.csv')) TO "
+		 "'%s/rows.parquet' (FORMAT parquet, COMPRESSION zstd)\"", programs, programs, folder, folder);
+	if (system(command))
+		printf("# no libduckdb: Parquet is not measured\n");
+}
+
+/* The folder of tests/bench/bench_parse. */
+static void find_programs(void)
+{
+	ssize_t n = readlink("/proc/self/exe", programs, sizeof programs - 1);
+
+	programs[n > 0 ? n : 0] = '\0';
+	for (int k = 0; k < 3; k++) {
+		char *slash = strrchr(programs, '/');
+
+		if (!slash)
+			bench_die("where is this program?");
+		*slash = '\0';
+	}
 }
 
 int main(int argc, char **argv)
@@ -250,6 +271,7 @@ int main(int argc, char **argv)
 	if (catalog_group_parse("rows", slice_str(rows_schema), &grp, &why) < 0 ||
 	    batch_mapping_new(grp, NULL, &mapping, &why) < 0)
 		bench_die("%s", why.text);
+	find_programs();
 	make_files(argv[1], dir);
 	for (long round = 0; round < n_rounds; round++) {
 		double bare = run_bare(dir);

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Parquet, by way of a process of its own (see parquet_child.c): it tells the columns, is told which are wanted, and sends them in batches.
+ * What the file says about types is believed only as far as it suits: a column whose kind no value of the feature can come from ends the
+ * file before its first row, a value that does not fit refuses its row. Nothing is guessed: 1.5 is no integer, a number is no text.
+ */
+#include "batch/source_private.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/num.h"
+#include "base/text.h"
+#include "batch/parquet_child.h"
+#include "batch/parquet_values.h"
+
+enum { MEMORY_DEFAULT = 512 << 20 };
+
+struct parquet {
+	struct batch_source base;
+	struct parquet_child child;
+	struct buf header_bytes, frame;
+	struct wire_header header;
+	struct wire_batch batch;
+	const struct wire_column **wanted;
+	size_t n_wanted;
+	struct mapping_columns columns;		/* indexes of columns are those of `wanted` */
+	struct row row;
+	uint32_t at;		/* row of the batch */
+	uint64_t line;		/* rows of batches before this one */
+	_Atomic uint64_t done;
+	bool is_over;
+	char part_text[CATALOG_KEYS_MAX][PARQUET_KEY_MAX];
+};
+
+static struct parquet *parquet_of(struct batch_source *source)
+{
+	return (struct parquet *)source;
+}
+
+/* ---- rows ---- */
+
+static int take_entity(struct parquet *pq, struct why *why)
+{
+	const struct mapping_columns *columns = &pq->columns;
+	struct slice parts[CATALOG_KEYS_MAX];
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < columns->n_parts; i++) {
+		unsigned column = (unsigned)columns->parts[i];
+
+		parts[i] = slice_of(NULL, 0);
+		if (!wire_is_null(&pq->batch.columns[column], pq->at))
+			rc = parquet_key(pq->wanted[column]->kind, &pq->batch.columns[column], pq->at, pq->part_text[i], &parts[i], why);
+	}
+	return rc < 0 ? rc : mapping_entity(pq->base.options.mapping, parts, columns->n_parts, columns->is_written, &pq->row.entity, why);
+}
+
+static int take_time(struct parquet *pq, int64_t *out_ns, struct why *why)
+{
+	int column = pq->columns.event, rc;
+
+	*out_ns = pq->base.options.default_event_ns;
+	if (column < 0 || wire_is_null(&pq->batch.columns[column], pq->at))
+		return 0;
+	rc = parquet_time(pq->wanted[column]->kind, &pq->batch.columns[column], pq->at, out_ns, why);
+	if (rc < 0)
+		why_prefix(why, "event time");
+	return rc;
+}
+
+static int take_value(struct parquet *pq, unsigned i, struct why *why)
+{
+	unsigned column = pq->columns.features[i].column;
+	const struct wire_values *values = &pq->batch.columns[column];
+	int rc;
+
+	if (wire_is_null(values, pq->at)) {
+		row_state(&pq->row, i, RECORD_NULL);
+		return 0;
+	}
+	rc = parquet_value(pq->wanted[column], values, pq->at, &pq->row, i, why);
+	if (rc < 0 && rc != -ENOMEM)
+		why_prefix(why, "%s", pq->row.features[i]->name);
+	return rc;
+}
+
+static int take_row(struct parquet *pq, struct why *why)
+{
+	int64_t event_ns;
+	int rc;
+
+	buf_reset(&pq->row.entity);
+	if (pq->batch.too_large[pq->at])
+		return why_fail(why, EFBIG, "the row is larger than %d bytes", BATCH_ROW_MAX);
+	rc = take_entity(pq, why);
+	if (rc == 0)
+		rc = take_time(pq, &event_ns, why);
+	if (rc < 0)
+		return rc;
+	row_begin(&pq->row);
+	for (unsigned i = 0; rc == 0 && i < pq->columns.n_features; i++)
+		rc = take_value(pq, i, why);
+	return rc < 0 ? rc : row_finish(&pq->row, RECORD_EXISTS, event_ns, pq->line + pq->at + 1, why);
+}
+
+/* 0: a batch is there; -ENOENT: no more will come. */
+static int next_batch(struct parquet *pq, struct why *why)
+{
+	uint32_t kind;
+	int rc;
+
+	pq->line += pq->batch.rows;
+	pq->at = pq->batch.rows = 0;
+	if (pq->is_over)
+		return -ENOENT;
+	rc = parquet_child_read(&pq->child, &kind, &pq->frame, why);
+	if (rc < 0)
+		return rc;
+	if (kind == WIRE_END) {
+		pq->is_over = true;
+		atomic_store_explicit(&pq->done, pq->header.rows, memory_order_relaxed);
+		parquet_child_stop(&pq->child);
+		return pq->line == pq->header.rows ? -ENOENT :
+			why_fail(why, EINVAL, "the file's footer promises %llu rows, and %llu came", (unsigned long long)pq->header.rows,
+				 (unsigned long long)pq->line);
+	}
+	rc = kind == WIRE_BATCH ? wire_batch_parse(&pq->batch, pq->wanted, buf_slice(&pq->frame)) : -EBADMSG;
+	atomic_store_explicit(&pq->done, pq->line, memory_order_relaxed);
+	return rc == -EBADMSG ? why_fail(why, EINVAL, "the reader of Parquet sent a batch that is damaged") : rc;
+}
+
+static int parquet_next(struct batch_source *source, struct slice *out_entity, struct slice *out_record, uint64_t *out_line,
+			struct why *why)
+{
+	struct parquet *pq = parquet_of(source);
+
+	for (;;) {
+		struct why reason;
+		int rc;
+
+		if (pq->at == pq->batch.rows) {
+			rc = next_batch(pq, why);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
+		rc = take_row(pq, &reason);
+		*out_line = pq->line + ++pq->at;
+		if (rc == 0) {
+			*out_entity = buf_slice(&pq->row.entity);
+			*out_record = buf_slice(&pq->row.record);
+			return 0;
+		}
+		if (rc == -ENOMEM)
+			return rc;
+		source_reject(source, *out_line, buf_slice(&pq->row.entity), rc, &reason);
+	}
+}
+
+/* ---- columns ---- */
+
+/* The wanted columns take the numbers of their places among themselves. */
+static unsigned renumber(const struct parquet *pq, unsigned column)
+{
+	size_t low = 0, high = pq->n_wanted;
+	const struct wire_column *wanted = &pq->header.columns[column];
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (pq->wanted[mid] < wanted)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return (unsigned)low;
+}
+
+static int check_columns(const struct parquet *pq, struct why *why)
+{
+	const struct mapping_columns *columns = &pq->columns;
+
+	for (unsigned i = 0; i < columns->n_parts; i++)
+		if (!parquet_is_key(&pq->header.columns[columns->parts[i]]))
+			return parquet_refuse_column(&pq->header.columns[columns->parts[i]], "an entity: text or an integer", why);
+	if (columns->event >= 0 && !parquet_is_time(&pq->header.columns[columns->event]))
+		return parquet_refuse_column(&pq->header.columns[columns->event], "an event time: a timestamp, text or seconds since 1970",
+					     why);
+	for (unsigned i = 0; i < columns->n_features; i++) {
+		const struct catalog_feature *feature = pq->base.options.mapping->targets[columns->features[i].target];
+		char type[TYPE_NAME_MAX], what[TYPE_NAME_MAX + TEXT_NAME_MAX + 20];
+
+		if (parquet_suits(&pq->header.columns[columns->features[i].column], &feature->type))
+			continue;
+		type_print(&feature->type, type);
+		snprintf(what, sizeof what, "feature %s, which is %s", feature->name, type);
+		return parquet_refuse_column(&pq->header.columns[columns->features[i].column], what, why);
+	}
+	return 0;
+}
+
+static int want_columns(struct parquet *pq)
+{
+	struct mapping_columns *columns = &pq->columns;
+	bool *is_wanted = calloc(pq->header.n_columns + 1, sizeof *is_wanted);
+
+	pq->wanted = calloc(pq->header.n_columns + 1, sizeof *pq->wanted);
+	if (!is_wanted || !pq->wanted) {
+		free(is_wanted);
+		return -ENOMEM;
+	}
+	for (unsigned i = 0; i < columns->n_parts; i++)
+		is_wanted[columns->parts[i]] = true;
+	if (columns->event >= 0)
+		is_wanted[columns->event] = true;
+	for (unsigned i = 0; i < columns->n_features; i++)
+		is_wanted[columns->features[i].column] = true;
+	for (size_t i = 0; i < pq->header.n_columns; i++)
+		if (is_wanted[i])
+			pq->wanted[pq->n_wanted++] = &pq->header.columns[i];
+	free(is_wanted);
+	for (unsigned i = 0; i < columns->n_parts; i++)
+		columns->parts[i] = (int)renumber(pq, (unsigned)columns->parts[i]);
+	if (columns->event >= 0)
+		columns->event = (int)renumber(pq, (unsigned)columns->event);
+	for (unsigned i = 0; i < columns->n_features; i++)
+		columns->features[i].column = renumber(pq, columns->features[i].column);
+	return wire_batch_init(&pq->batch, pq->wanted, pq->n_wanted);
+}
+
+static int send_wanted(struct parquet *pq, struct why *why)
+{
+	struct buf frame = { 0 };
+	int rc;
+
+	buf_append_u32(&frame, WIRE_WANTED);
+	buf_append_u32(&frame, (uint32_t)(4 + 4 * pq->n_wanted));
+	buf_append_u32(&frame, (uint32_t)pq->n_wanted);
+	for (size_t i = 0; i < pq->n_wanted; i++)
+		buf_append_u32(&frame, (uint32_t)(pq->wanted[i] - pq->header.columns));
+	rc = buf_error(&frame);
+	if (rc == 0)
+		rc = parquet_child_write(&pq->child, &frame, why);
+	buf_release(&frame);
+	return rc;
+}
+
+static int bind_columns(struct parquet *pq, struct why *why)
+{
+	const struct batch_mapping *mapping = pq->base.options.mapping;
+	struct slice *names = calloc(pq->header.n_columns + 1, sizeof *names);
+	unsigned *targets = NULL;
+	int rc = names ? 0 : -ENOMEM;
+
+	for (size_t i = 0; rc == 0 && i < pq->header.n_columns; i++)
+		names[i] = pq->header.columns[i].name;
+	if (rc == 0)
+		rc = mapping_bind(mapping, names, pq->header.n_columns, &pq->columns, why);
+	if (rc == 0)
+		rc = check_columns(pq, why);
+	if (rc == 0)
+		rc = want_columns(pq);
+	if (rc == 0) {
+		targets = calloc(pq->columns.n_features, sizeof *targets);
+		rc = targets ? 0 : -ENOMEM;
+	}
+	for (unsigned i = 0; rc == 0 && i < pq->columns.n_features; i++)
+		targets[i] = pq->columns.features[i].target;
+	if (rc == 0)
+		rc = row_init(&pq->row, mapping, targets, pq->columns.n_features);
+	free(targets);
+	free(names);
+	return rc;
+}
+
+/* ---- the source ---- */
+
+struct batch_source *source_parquet_new(void)
+{
+	struct parquet *pq = calloc(1, sizeof *pq);
+
+	if (!pq)
+		return NULL;
+	pq->child = (struct parquet_child){ 0, -1, -1 };
+	return &pq->base;
+}
+
+static void parquet_progress(struct batch_source *source, uint64_t *out_done_bytes, uint64_t *out_total_bytes)
+{
+	struct parquet *pq = parquet_of(source);
+	uint64_t done = atomic_load_explicit(&pq->done, memory_order_relaxed), rows = pq->header.rows, unused;
+
+	input_progress(source->input, &unused, out_total_bytes);
+	*out_done_bytes = done >= rows ? *out_total_bytes : (uint64_t)((double)*out_total_bytes * (double)done / (double)rows);
+}
+
+static int parquet_ignored(const struct batch_source *source, struct buf *out)
+{
+	buf_append_slice(out, buf_slice(&((const struct parquet *)source)->columns.ignored));
+	return buf_error(out);
+}
+
+static void parquet_close(struct batch_source *source)
+{
+	struct parquet *pq = parquet_of(source);
+
+	parquet_child_stop(&pq->child);
+	wire_batch_release(&pq->batch);
+	wire_header_release(&pq->header);
+	mapping_columns_release(&pq->columns);
+	row_release(&pq->row);
+	buf_release(&pq->header_bytes);
+	buf_release(&pq->frame);
+	free(pq->wanted);
+	free(pq);
+}
+
+static const struct source_ops parquet_ops = { "Parquet", parquet_next, parquet_progress, parquet_ignored, parquet_close };
+
+int source_parquet_open(struct batch_source *source, struct why *why)
+{
+	struct parquet *pq = parquet_of(source);
+	size_t memory = source->options.parquet_memory_bytes;
+	uint32_t kind;
+	int rc;
+
+	source->ops = &parquet_ops;
+	rc = parquet_child_start(&pq->child, input_fd(source->input), source->options.parquet_folder, memory ? memory : MEMORY_DEFAULT, why);
+	if (rc == 0)
+		rc = parquet_child_read(&pq->child, &kind, &pq->header_bytes, why);
+	if (rc < 0)
+		return rc;
+	rc = kind == WIRE_HEADER ? wire_header_parse(buf_slice(&pq->header_bytes), &pq->header) : -EBADMSG;
+	if (rc == -EBADMSG)
+		rc = why_fail(why, EINVAL, "the reader of Parquet sent a header that is damaged");
+	if (rc == 0)
+		rc = bind_columns(pq, why);
+	return rc < 0 ? rc : send_wanted(pq, why);
+}
