@@ -64,9 +64,13 @@ clear_mount
 ok a dead mount
 
 exits 0 featurectl --help
-same "$(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' "$DIR/out" | tr '\n' ' ')" \
-	"status errors check apply get put delete dump backup restore verify "
-for command in status errors check apply get put delete dump backup restore verify; do
+mapfile -t commands < <(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' "$DIR/out")
+# As many as the manual page explains, and never fewer than there were.
+mapfile -t explained < <(awk '/^\.SH/ { inside = $2 == "COMMANDS" } inside && after && $1 ~ /^\.BR?$/ { print $2 } { after = /^\.TP/ }' \
+	"$TESTS/../etc/man/featurectl.1" | sort -u)
+same "$(printf '%s\n' "${commands[@]}" | sort)" "$(printf '%s\n' "${explained[@]}")" 'commands and their manual page'
+((${#commands[@]} >= 11)) || fail "only ${#commands[@]} commands: ${commands[*]}"
+for command in "${commands[@]}"; do
 	exits 0 featurectl "$command" --help
 	matches "$(cat "$DIR/out")" "^Usage: featurectl $command"
 	matches "$(cat "$DIR/out")" "Example:"
