@@ -120,7 +120,7 @@ static void test_headers(void)
 static void test_windows(void)
 {
 	struct buf csv = { 0 }, want = { 0 };
-	unsigned rows = 60000;
+	unsigned rows = 30000;
 
 	buf_append_str(&csv, "user,s,n\r\n");
 	for (unsigned i = 0; i < rows; i++) {
@@ -220,7 +220,7 @@ static void test_compressed(void)
 		CHECK_INT(help_read(&help, NULL, "rows", packed.data, packed.len), 0);	/* by content alone */
 		CHECK_TEXT(buf_slice(&help.text), rows);
 		/* Cut anywhere it is damaged, and never takes a part for the whole. */
-		for (size_t len = 5; len < whole; len++)
+		for (size_t len = 5; len < whole; len += 1 + len / 16)
 			if (help_read(&help, NULL, names[k], packed.data, len) == 0)
 				CHECK_TEXT(buf_slice(&help.text), "2 u1 - n=1\n");	/* exactly the first member */
 		CHECK_INT(help_read(&help, NULL, names[k], packed.data, whole - 1), -EINVAL);
@@ -239,17 +239,17 @@ static void test_compressed(void)
 static void test_bomb(void)
 {
 	struct buf packed = { 0 }, piece = { 0 };
-	char *zeros = calloc(1, 8 << 20);
+	char *one = malloc(8 << 20);
 
-	NEED(zeros);
-	memset(zeros, '\n', 8 << 20);
+	NEED(one);
+	memset(one, 'x', 8 << 20);
 	zstd_text("user,n\n", 7, &packed);
-	zstd_text(zeros, 8 << 20, &piece);
+	zstd_text(one, 8 << 20, &piece);
 	for (unsigned i = 0; i < 64; i++)
 		buf_append_slice(&packed, buf_slice(&piece));
 	CHECK_INT(help_read(&help, NULL, "bomb.csv.zst", packed.data, packed.len), -EINVAL);
 	CHECK(strstr(help.why.text, "more than 1000-fold"));
-	free(zeros);
+	free(one);
 	buf_release(&packed);
 	buf_release(&piece);
 }

@@ -165,12 +165,12 @@ static void test_orders(int dir)
 		for (enum order order = ASCENDING; order < ORDERS; order++) {
 			check_sort(dir, 64 << 20, set, order, 1, 0, false);
 			check_sort(dir, 64 << 20, set, order, 40, 0, true);
-			check_sort(dir, 64 << 20, set, order, 20000, 0, order % 2);
+			check_sort(dir, 64 << 20, set, order, 8000, 0, order % 2);
 			/* In a megabyte: many chunks, many runs. */
-			check_sort(dir, 1 << 20, set, order, 20000, 100, true);
+			check_sort(dir, 1 << 20, set, order, 8000, 100, true);
 		}
 	/* More runs than are merged at once. */
-	check_sort(dir, 256 << 10, 0, SHUFFLED, 200000, 40, true);
+	check_sort(dir, 256 << 10, 0, SHUFFLED, 80000, 40, true);
 	/* Rows that are larger than a chunk. */
 	check_sort(dir, 1 << 20, 2, SHUFFLED, 200, 99000, true);
 }
