@@ -14,6 +14,7 @@
 #include "catalog/scalar.h"
 #include "catalog/view.h"
 
+enum { STREAM_NAME_MAX = 100 };		/* bytes: the lane "group.stream" is a file's name */
 enum { SECTION_KEY_MAX = 160 };		/* bytes: a key and its first value byte must fit into one line of inih */
 
 enum section_kind { IN_GROUP, IN_FEATURE, IN_STREAM, IN_BATCH, IN_STORE };
@@ -375,12 +376,12 @@ enum { FEATURE_KEYS = sizeof(feature_keys) / sizeof(feature_keys[0]) };
 /* ---- the keys of [stream NAME] and [batch] ---- */
 
 static const char *const stream_keys[] = { "topic", "format", "entity", "event_time", "event_time_unit", "columns", "delimiter",
-					   "null", "start", NULL };
+					   "null", "start", "group", "reset", "dead_letter_topic", NULL };
 static const char *const batch_keys[] = { "entity", "event_time", "mode", "confirm", "max_rejects", "delimiter",
 					  "null", "retention",
 					  NULL };
-static const char stream_keys_text[] = "topic, format, entity, event_time, event_time_unit, columns, delimiter, null, start, "
-				       "filter.<path>, feature.<name>";
+static const char stream_keys_text[] = "topic, format, entity, event_time, event_time_unit, columns, delimiter, null, start, group, "
+				       "reset, dead_letter_topic, filter.<path>, feature.<name>";
 static const char batch_keys_text[] =
 	"entity, event_time, mode, confirm, max_rejects, delimiter, null, retention, feature.<name>";
 
@@ -609,10 +610,10 @@ static int enter_stream(struct reader *reader, struct slice name, struct why *wh
 	struct buf full = { 0 };
 	int rc;
 
-	if (text_check_group_name(name, NULL) < 0)
+	if (text_check_group_name(name, NULL) < 0 || name.len > STREAM_NAME_MAX)
 		return why_fail(why, EINVAL,
-				"[stream %.*s]: a stream's name has letters, digits, '_', '-'; a letter or '_' first",
-				(int)name.len, (const char *)name.data);
+				"[stream %.*s]: a stream's name has letters, digits, '_', '-'; a letter or '_' first; at "
+				"most %d bytes", (int)name.len, (const char *)name.data, STREAM_NAME_MAX);
 	buf_append_str(&full, "stream ");
 	buf_append_slice(&full, name);
 	rc = buf_error(&full);

@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
+#include "base/clock.h"
 #include "base/num.h"
-#include "ingest/ingest.h"
+#include "ingest/merge.h"
+#include "ingest/private.h"
 
 static bool has_rules(const struct catalog_feature *feature)
 {
@@ -200,4 +202,11 @@ int check_record(const struct record *rec, const struct catalog_group *grp, uint
 			return rc;
 	}
 	return 0;
+}
+
+int ingest_check_time(const struct ingest *ingest, int64_t event_ns, struct why *why)
+{
+	const struct merge_clock clock = { .now_ns = clock_now(), .future_ns = ingest->options.future_ns };
+
+	return merge_check_future(event_ns, &clock, why);
 }

@@ -130,8 +130,7 @@ int ingest_request_position(struct ingest_request *req, struct slice lane_key, s
 
 /*
  * The same for a lane whose positions tell what came of its rows, or that must not go on where a request before it has failed. Both are
- * called inside of the commit by the thread that leads it, with the argument of ingest_submit; and once more, `check` first, if
- * the commit has to be tried again. They must be quick: every writer waits for them.
+ * called inside of the commit by the thread that leads it, and once more, `check` first, if the commit has to be tried again. They must be quick: every writer waits for them.
  */
 struct ingest_positions;
 struct ingest_position_ops {
@@ -140,7 +139,7 @@ struct ingest_position_ops {
 	/* Behind the last row. Fails for lack of memory or space only. */
 	int (*store)(void *arg, struct ingest_positions *at, const struct ingest_result *so_far);
 };
-void ingest_request_positions(struct ingest_request *req, const struct ingest_position_ops *ops);
+void ingest_request_positions(struct ingest_request *req, const struct ingest_position_ops *ops, void *arg);
 /* As the commit has it so far. */
 const struct catalog *ingest_positions_catalog(const struct ingest_positions *at);
 int ingest_positions_get(struct ingest_positions *at, struct slice key, struct slice *out);	/* -ENOENT; borrowed for the moment */
@@ -166,6 +165,8 @@ int ingest_run(struct ingest *ingest, struct ingest_request *req, struct ingest_
 /* The rules of a feature (min, max, enum, max_length, not_null) for one value; null if `value` is NULL. 0, -ERANGE, -EINVAL. The same check
  * that the commit makes, for those who can tell a writer at once. */
 int ingest_check_value(const struct catalog_feature *feature, uint8_t type_code, const struct slice *value, struct why *why);
+/* Is the event time too far ahead of the clock? -EINVAL with the reason. */
+int ingest_check_time(const struct ingest *ingest, int64_t event_ns, struct why *why);
 /* May anything be written just now? 0; -ENOSPC (map or disk full), -EIO (the log failed). */
 int ingest_check_store(struct ingest *ingest);
 

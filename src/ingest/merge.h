@@ -36,7 +36,7 @@ int merge_delete_entity(const struct record *row, const struct record_stamp *sta
 bool merge_sweep(const struct record *row, const struct catalog_group *grp, const struct merge_clock *clock,
 		 struct record_builder *delta, struct merge_outcome *out);
 
-/* Rule 6. */
+/* Is the time too far ahead of the clock? -EINVAL. */
 int merge_check_future(int64_t event_ns, const struct merge_clock *clock, struct why *why);
 
 /* Adds to a delta that the row's cell of the slot goes, with the commit's time as its stamp. */

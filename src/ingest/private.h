@@ -60,6 +60,7 @@ struct ingest_request {
 	struct extent position_key, position;
 	bool has_position, is_row_by_row;
 	const struct ingest_position_ops *position_ops;	/* NULL: none */
+	void *position_arg;
 	void (*row_done)(void *arg, size_t row, int rc, const struct why *why);
 	ingest_done done;
 	void *arg;

@@ -309,10 +309,11 @@ int ingest_request_position(struct ingest_request *req, struct slice lane_key, s
 	return request_bytes_add(req, position, &req->position);
 }
 
-void ingest_request_positions(struct ingest_request *req, const struct ingest_position_ops *ops)
+void ingest_request_positions(struct ingest_request *req, const struct ingest_position_ops *ops, void *arg)
 {
 	request_close_row(req);
 	req->position_ops = ops;
+	req->position_arg = arg;
 }
 
 void ingest_request_row_by_row(struct ingest_request *req,

@@ -142,14 +142,14 @@ static int apply_rows(struct ingest *ingest, struct ingest_request *req)
 static int apply_changes(struct ingest *ingest, struct ingest_request *req)
 {
 	struct ingest_positions at = { &ingest->commit };
-	int rc = req->position_ops ? req->position_ops->check(req->arg, &at) : 0;
+	int rc = req->position_ops ? req->position_ops->check(req->position_arg, &at) : 0;
 
 	if (rc == 0)
 		rc = apply_rows(ingest, req);
 	if (rc == 0 && req->has_position)
 		rc = ingest_positions_put(&at, extent_slice(req, req->position_key), extent_slice(req, req->position));
 	if (rc == 0 && req->position_ops)
-		rc = req->position_ops->store(req->arg, &at, &req->result);
+		rc = req->position_ops->store(req->position_arg, &at, &req->result);
 	return rc;
 }
 

@@ -216,7 +216,7 @@ static void submit_chain(struct world *world, struct chain *chain, const char *e
 	ingest_request_origin(req, 18);
 	ingest_request_row(req, world->group_id, slice_str("never"), event_ns, 0, 0);
 	ingest_request_value(req, CLICKS, int64_code(), slice_of(&bad, 8));
-	ingest_request_positions(req, &ops);
+	ingest_request_positions(req, &ops, chain);
 	ingest_request_row_by_row(req, NULL);
 	chain->rc = 1;
 	ingest_submit_behind(world->ingest, req, end_chain, chain);
