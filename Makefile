@@ -32,7 +32,7 @@ export BUILD CC
 # ---- flags: ours are added, so the user's CFLAGS, CPPFLAGS and LDFLAGS survive ----
 
 VERSION := 0.1.0
-PKGS := fuse3 lmdb inih libxxhash zlib libzstd libcurl
+PKGS := fuse3 lmdb inih libxxhash zlib libzstd libcurl rdkafka
 WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
 	$(if $(DEV)$(SAN),-Werror)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
@@ -48,9 +48,9 @@ OUR_CPPFLAGS := -Iinclude -Isrc -D_GNU_SOURCE= -DFUSE_USE_VERSION=312 -DFEATUREF
 # Position-independent and hidden throughout: one object serves programs and the client library, which shows only its header's names.
 OUR_CFLAGS := -std=gnu11 -pthread -fPIC -fvisibility=hidden $(WARN) $(SANFLAGS)
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP
-OUR_LDFLAGS := -pthread $(SANFLAGS) -Wl,--as-needed
+OUR_LDFLAGS := -pthread $(SANFLAGS) -Wl,--as-needed $(if $(findstring thread,$(SAN)),-rdynamic)
 CTL_LIBS = $(shell pkg-config --libs lmdb inih libxxhash zlib libzstd) $(YYJSON_LIBS) -lm
-STREAM_LIBS = $(shell pkg-config --libs libcurl)
+STREAM_LIBS = $(shell pkg-config --libs libcurl rdkafka)
 ALL_LIBS = $(shell pkg-config --libs fuse3) $(STREAM_LIBS) $(CTL_LIBS)
 export OUR_CPPFLAGS OUR_CFLAGS
 
@@ -116,7 +116,10 @@ $(ROOMS) $(CTL_PARTS):
 
 link = $(Q)mkdir -p $(@D) && $(CC) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 
-$(OUT)/featurefs: $(call obj,src/daemon/main.c) $(ROOMS)
+# librdkafka's threads, made known to ThreadSanitizer; -rdynamic puts them before glibc's.
+TSAN_SHIM := $(if $(findstring thread,$(SAN)),$(OUT)/obj/tests/sanitize/c11_threads.o)
+
+$(OUT)/featurefs: $(call obj,src/daemon/main.c) $(TSAN_SHIM) $(ROOMS)
 	$(call say,LINK,$@)
 	$(link) $(ALL_LIBS)
 
@@ -137,14 +140,14 @@ $(OUT)/tests/parquet/duckdb_run: tests/parquet/duckdb_run.c tools/parquet/duckdb
 	$(call say,LINK,$@)
 	$(plain_link)
 
-$(UNIT_PROGRAMS) $(BENCH_PROGRAMS) $(call program,$(TORTURE)): $(OUT)/%: $(OUT)/obj/%.o $(CTL_PARTS) $(ROOMS)
+$(UNIT_PROGRAMS) $(BENCH_PROGRAMS) $(call program,$(TORTURE)): $(OUT)/%: $(OUT)/obj/%.o $(TSAN_SHIM) $(CTL_PARTS) $(ROOMS)
 	$(call say,LINK,$@)
 	$(link) $(ALL_LIBS) $(TEST_LIBS)
 
 # Somebody else's writer of Avro.
 $(OUT)/tests/unit/test_stream_avro: TEST_LIBS := -lavro
 
-$(KAFKA_PROGRAMS): $(OUT)/%: $(OUT)/obj/%.o $(ROOMS)
+$(KAFKA_PROGRAMS): $(OUT)/%: $(OUT)/obj/%.o $(TSAN_SHIM) $(ROOMS)
 	$(call say,LINK,$@)
 	$(link) $(CTL_LIBS) -lrdkafka
 

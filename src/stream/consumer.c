@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The consumer of one lane. Each lane has its own: streams of one topic stand at different places, pause and seek apart, and one that fails says so
+ * alone. The price is a few threads and a connection to each broker for a lane, and that a topic with two streams is fetched twice.
+ *
+ * Where a lane stands is in the store alone. Whenever that changes otherwise than by going on (a seek, a reset, a resumed lane), the consumer is
+ * closed and another one opened at the stored positions, for what an old one has still queued can't be told from what is wanted.
+ *
+ * librdkafka 2.0 waits for ever when a client is destroyed whose assigned topic has gone; once the topic is back, it is well again. So a consumer is kept
+ * while its topic is gone, and if it must be closed then, it is left behind.
+ *
+ * Without a consumer group the lane assigns all partitions to itself, and looks for new ones. With one, partitions come and go: what
+ * is under way is finished before they go, and when they come, they go on at the store's own position, not at the group's.
+ */
+#include "stream/private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/log.h"
+#include "stream/kafka.h"
+
+enum { ASK_MS = 1500 };		/* for an answer of the brokers; who has not answered then is asked again */
+
+/* ---- life ---- */
+
+static void take_error(rd_kafka_t *rk, int err, const char *text, void *arg)
+{
+	struct lane *lane = arg;
+	char said[512];
+
+	if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+		lane->all_down = true;
+	if (err == RD_KAFKA_RESP_ERR__FATAL)
+		err = rd_kafka_fatal_error(rk, said, sizeof said);
+	pthread_mutex_lock(&lane->lock);
+	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+		snprintf(lane->client_error, sizeof lane->client_error, "%s", text);
+	pthread_mutex_unlock(&lane->lock);
+	if (rd_kafka_fatal_error(rk, NULL, 0))
+		lane->must_reopen = true;
+}
+
+static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *arg);
+
+void consumer_show(struct lane *lane)
+{
+	struct partition *parts = calloc((size_t)lane->n_parts + 1, sizeof *parts);
+	char *topic = strdup(lane->def.topic ? lane->def.topic : "");
+
+	pthread_mutex_lock(&lane->lock);
+	if (parts && topic) {
+		struct partition *old = lane->shown_parts;
+		char *old_topic = lane->shown_topic;
+
+		memcpy(parts, lane->parts, (size_t)lane->n_parts * sizeof *parts);
+		lane->shown_parts = parts;
+		lane->shown_topic = topic;
+		lane->n_shown_parts = lane->n_parts;
+		parts = old;
+		topic = old_topic;
+	}
+	pthread_mutex_unlock(&lane->lock);
+	free(parts);
+	free(topic);
+}
+
+static bool has_property(const struct stream_options *options, const char *name)
+{
+	for (unsigned i = 0; i < options->n_properties; i++)
+		if (!strcmp(options->properties[i].name, name))
+			return true;
+	return false;
+}
+
+int consumer_open(struct lane *lane, struct why *why)
+{
+	rd_kafka_conf_t *conf;
+	rd_kafka_queue_t *queue;
+	char text[256];
+	int rc;
+
+	if (lane->rk)
+		return 0;
+	rc = kafka_conf(&lane->stream->options, &conf, why);
+	if (rc == 0)
+		rc = kafka_set(conf, "enable.auto.commit", "false", why);
+	if (rc == 0)
+		rc = kafka_set(conf, "enable.auto.offset.store", "false", why);
+	if (rc == 0)
+		rc = kafka_set(conf, "auto.offset.reset", "error", why);
+	/* Without a group the library still wants a name for one; it commits nothing to it. */
+	if (rc == 0 && (lane->def.group || !has_property(&lane->stream->options, "group.id")))
+		rc = kafka_set(conf, "group.id", lane->def.group ? lane->def.group : "featurefs", why);
+	if (rc < 0)
+		return rc;
+	rd_kafka_conf_set_opaque(conf, lane);
+	rd_kafka_conf_set_error_cb(conf, take_error);
+	if (lane->def.group)
+		rd_kafka_conf_set_rebalance_cb(conf, rebalance);
+	lane->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
+	if (!lane->rk) {
+		rd_kafka_conf_destroy(conf);
+		return why_fail(why, EINVAL, "librdkafka: %s", text);
+	}
+	rd_kafka_poll_set_consumer(lane->rk);
+	queue = rd_kafka_queue_get_consumer(lane->rk);
+	lane->topic = rd_kafka_topic_new(lane->rk, lane->def.topic, NULL);
+	lane->is_attached = lane->must_reopen = lane->all_down = false;
+	pthread_mutex_lock(&lane->lock);
+	lane->queue = queue;
+	lane->client_error[0] = '\0';
+	pthread_mutex_unlock(&lane->lock);
+	return lane->topic ? 0 : why_fail(why, EINVAL, "topic %s: %s", lane->def.topic, rd_kafka_err2str(rd_kafka_last_error()));
+}
+
+static int count_partitions(struct lane *lane, int32_t *out, struct why *why);
+
+/* May it be destroyed? */
+static bool is_healthy(struct lane *lane)
+{
+	struct why why;
+	int32_t n;
+
+	if (lane->is_attached && !lane->all_down)
+		count_partitions(lane, &n, &why);
+	return !lane->is_attached || !lane->topic_is_gone;
+}
+
+static void destroy(struct lane *lane, bool is_well)
+{
+	/* Only a group has to be left; for that the library waits for the coordinator. */
+	lane->is_closing = true;
+	if (lane->def.group)
+		rd_kafka_consumer_close(lane->rk);
+	lane->is_closing = false;
+	if (lane->topic)
+		rd_kafka_topic_destroy(lane->topic);
+	if (is_well)
+		rd_kafka_destroy_flags(lane->rk, lane->def.group ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	else
+		log_warn("lane %s: topic %s is gone, so its client can't be closed; it takes some memory until the daemon ends", lane->name,
+			 lane->def.topic);
+	lane->rk = NULL;
+	lane->topic = NULL;
+}
+
+void consumer_close(struct lane *lane)
+{
+	rd_kafka_queue_t *queue;
+	bool is_well;
+
+	if (lane->held)
+		rd_kafka_message_destroy(lane->held);
+	lane->held = NULL;
+	if (!lane->rk)
+		return;
+	batches_wait(lane, 1);
+	batches_drop(lane);
+	pthread_mutex_lock(&lane->lock);
+	queue = lane->queue;
+	lane->queue = NULL;
+	pthread_mutex_unlock(&lane->lock);
+	is_well = is_healthy(lane);
+	if (queue)
+		rd_kafka_queue_destroy(queue);
+	destroy(lane, is_well);
+	lane->is_attached = lane->must_reopen = false;
+	for (int32_t i = 0; i < lane->n_parts; i++)
+		lane->parts[i].is_assigned = false;
+	consumer_show(lane);
+}
+
+/* ---- asking the brokers ---- */
+
+static int fail_to_ask(struct lane *lane, rd_kafka_resp_err_t err, const char *what, struct why *why)
+{
+	char said[200];
+
+	rd_kafka_poll(lane->rk, 0);
+	pthread_mutex_lock(&lane->lock);
+	snprintf(said, sizeof said, "%s", lane->client_error);
+	pthread_mutex_unlock(&lane->lock);
+	return why_fail(why, EHOSTUNREACH, "%s: %s%s%s", what, rd_kafka_err2str(err), said[0] ? "; " : "", said);
+}
+
+/* How many partitions the topic has; 0: there is no such topic. */
+static int count_partitions(struct lane *lane, int32_t *out, struct why *why)
+{
+	const struct rd_kafka_metadata *meta;
+	rd_kafka_resp_err_t err = rd_kafka_metadata(lane->rk, 0, lane->topic, &meta, ASK_MS);
+
+	if (err)
+		return fail_to_ask(lane, err, "the brokers don't answer", why);
+	err = meta->topic_cnt == 1 ? meta->topics[0].err : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+	*out = err || meta->topic_cnt != 1 ? 0 : meta->topics[0].partition_cnt;
+	rd_kafka_metadata_destroy(meta);
+	lane->all_down = false;
+	lane->topic_is_gone = *out == 0;
+	if (err && !kafka_is_unknown(err) && err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
+		return fail_to_ask(lane, err, "the topic can't be looked at", why);
+	return 0;
+}
+
+/* Offsets of the partitions in the list, for a logical offset or a time in each. */
+static int ask_offsets(struct lane *lane, rd_kafka_topic_partition_list_t *list, struct why *why)
+{
+	rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(lane->rk, list, ASK_MS);
+
+	for (int i = 0; !err && i < list->cnt; i++)
+		err = list->elems[i].err;
+	return err ? fail_to_ask(lane, err, "the topic's offsets can't be learnt", why) : 0;
+}
+
+/* The same for all those that are wanted. */
+static int ask_all(struct lane *lane, const struct wanted *wanted, int64_t number, rd_kafka_topic_partition_list_t **out, struct why *why)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(lane->n_parts);
+	int rc = 0;
+
+	for (int32_t i = 0; i < lane->n_parts; i++)
+		if (wanted->all || wanted->is[i])
+			rd_kafka_topic_partition_list_add(list, lane->def.topic, i)->offset = number;
+	if (list->cnt)
+		rc = ask_offsets(lane, list, why);
+	if (rc < 0)
+		rd_kafka_topic_partition_list_destroy(list);
+	else
+		*out = list;
+	return rc;
+}
+
+/* Learns where the topic begins and ends. */
+static int ask_marks(struct lane *lane, const struct wanted *wanted, struct why *why)
+{
+	rd_kafka_topic_partition_list_t *low = NULL, *high = NULL;
+	int rc = ask_all(lane, wanted, RD_KAFKA_OFFSET_BEGINNING, &low, why);
+
+	if (rc == 0)
+		rc = ask_all(lane, wanted, RD_KAFKA_OFFSET_END, &high, why);
+	for (int i = 0; rc == 0 && i < low->cnt; i++) {
+		struct partition *part = &lane->parts[low->elems[i].partition];
+
+		part->low = low->elems[i].offset;
+		part->high = high->elems[i].offset;
+		if (part->low < 0 || part->high < 0)
+			rc = why_fail(why, EHOSTUNREACH, "the broker doesn't say where partition %" PRId32 " begins and ends",
+				      low->elems[i].partition);
+	}
+	if (low)
+		rd_kafka_topic_partition_list_destroy(low);
+	if (high)
+		rd_kafka_topic_partition_list_destroy(high);
+	return rc;
+}
+
+int consumer_find(struct lane *lane, const struct whence *whence, const struct wanted *wanted, int64_t *out, struct why *why)
+{
+	rd_kafka_topic_partition_list_t *list;
+	int rc = ask_marks(lane, wanted, why);
+
+	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++)
+		if (wanted->all || wanted->is[i])
+			out[i] = whence->number == RD_KAFKA_OFFSET_BEGINNING ? lane->parts[i].low : lane->parts[i].high;
+	if (rc < 0 || !whence->is_time)
+		return rc;
+	rc = ask_all(lane, wanted, whence->number, &list, why);
+	if (rc < 0)
+		return rc;
+	/* Where no message is that young, it begins at the end. */
+	for (int i = 0; i < list->cnt; i++)
+		if (list->elems[i].offset >= 0)
+			out[list->elems[i].partition] = list->elems[i].offset;
+	rd_kafka_topic_partition_list_destroy(list);
+	return 0;
+}
+
+/* ---- where to go on ---- */
+
+static int set_size(struct lane *lane, int32_t n)
+{
+	struct partition *parts;
+
+	if (n <= lane->n_parts)
+		return 0;
+	parts = realloc(lane->parts, (size_t)n * sizeof *parts);
+	if (!parts)
+		return -ENOMEM;
+	for (int32_t i = lane->n_parts; i < n; i++)
+		parts[i] = (struct partition){ .next = -1, .committed = { -1, STREAM_NO_TIME }, .low = -1, .high = -1 };
+	lane->parts = parts;
+	lane->n_parts = n;
+	return 0;
+}
+
+/* Reads what is stored. *out_begun: the stream has been at this topic before. */
+static int load_positions(struct lane *lane, const struct wanted *wanted, bool *out_begun)
+{
+	struct position pos;
+	int rc = 0;
+
+	*out_begun = false;
+	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++) {
+		rc = position_load(lane->stream->options.store, lane->group_id, lane->stream_name, lane->def.topic, i, &pos);
+		*out_begun = *out_begun || rc == 0;
+		if (rc == 0 && (wanted->all || wanted->is[i]))
+			lane->parts[i].committed = pos;
+		rc = rc == -ENOENT ? 0 : rc;
+	}
+	return rc;
+}
+
+/* Is the stored position not in the topic any more? */
+static bool is_out_of_range(const struct partition *part)
+{
+	return part->committed.next > part->high || part->committed.next < part->low || part->is_replaced;
+}
+
+static void tell_reset(struct lane *lane, int32_t partition, int64_t next)
+{
+	const struct partition *part = &lane->parts[partition];
+	const char *reason = part->is_replaced ? "the topic was made anew" : "that is not in the topic any more";
+
+	lane_notice(lane, "partition %" PRId32 " stood at offset %" PRId64 ", and %s (it has %" PRId64 " to %" PRId64 "): went on at %" PRId64,
+		    partition, part->committed.next, reason, part->low, part->high, next);
+	log_warn("lane %s: partition %" PRId32 " stood at offset %" PRId64 ", and %s: going on at %" PRId64, lane->name, partition,
+		 part->committed.next, reason, next);
+}
+
+/* New positions for those that have none, or none that is in the topic. -ERANGE: a human is to say where to go on. */
+static int settle_positions(struct lane *lane, const struct wanted *wanted, int64_t *next, bool *out_changed, struct why *why)
+{
+	bool has_begun = false, needs_start = false;
+	int rc = load_positions(lane, wanted, &has_begun);
+
+	*out_changed = false;
+	if (rc == 0)
+		rc = ask_marks(lane, wanted, why);
+	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++) {
+		const struct partition *part = &lane->parts[i];
+
+		next[i] = -1;
+		if (!wanted->all && !wanted->is[i])
+			continue;
+		/* A partition that is new to a stream that has begun has nothing that was not meant for it. */
+		if (part->committed.next < 0 && has_begun)
+			next[i] = part->low;
+		needs_start = needs_start || (part->committed.next < 0 && !has_begun);
+		if (part->committed.next < 0 || !is_out_of_range(part))
+			continue;
+		if (lane->def.reset == RESET_STOP)
+			rc = why_fail(why, ERANGE, "partition %" PRId32 " stands at offset %" PRId64 ", which is not in the topic (%" PRId64 " to %" PRId64
+				      "): it was cut, or made anew; seek to go on", i, part->committed.next, part->low, part->high);
+		else
+			next[i] = lane->def.reset == RESET_LATEST ? part->high : part->low;
+		*out_changed = true;
+		if (rc == 0)
+			tell_reset(lane, i, next[i]);
+	}
+	if (rc == 0 && needs_start)
+		rc = consumer_find(lane, &lane->def.start, wanted, next, why);
+	return rc;
+}
+
+/* ---- attaching ---- */
+
+static int begin_at(struct lane *lane, const struct wanted *wanted, struct why *why)
+{
+	int64_t *next = calloc((size_t)lane->n_parts + 1, sizeof *next);
+	bool has_reset = false;
+	int rc = next ? settle_positions(lane, wanted, next, &has_reset, why) : -ENOMEM;
+
+	if (rc == 0)
+		rc = positions_put(lane, next, &(struct counters_change){ .is_reset = has_reset }, why);
+	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++)
+		if (wanted->all || wanted->is[i])
+			lane->parts[i].next = lane->parts[i].committed.next;
+	free(next);
+	if (rc == 0)
+		rc = dead_prune_uncounted(lane);
+	return rc;
+}
+
+/* One message before the position is read once more: if it is another one than the store knows, this is another topic. */
+static int64_t first_offset(struct partition *part)
+{
+	part->checks_seam = part->next > part->low && part->committed.timestamp_ns != STREAM_NO_TIME;
+	return part->next - part->checks_seam;
+}
+
+static int assign_all(struct lane *lane, struct why *why)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(lane->n_parts);
+	rd_kafka_resp_err_t err;
+
+	for (int32_t i = 0; i < lane->n_parts; i++) {
+		rd_kafka_topic_partition_list_add(list, lane->def.topic, i)->offset = first_offset(&lane->parts[i]);
+		lane->parts[i].is_assigned = true;
+	}
+	err = rd_kafka_assign(lane->rk, list);
+	rd_kafka_topic_partition_list_destroy(list);
+	return err ? why_fail(why, EIO, "librdkafka can't assign: %s", rd_kafka_err2str(err)) : 0;
+}
+
+static int subscribe(struct lane *lane, struct why *why)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_resp_err_t err;
+
+	rd_kafka_topic_partition_list_add(list, lane->def.topic, RD_KAFKA_PARTITION_UA);
+	err = rd_kafka_subscribe(lane->rk, list);
+	rd_kafka_topic_partition_list_destroy(list);
+	return err ? why_fail(why, EIO, "librdkafka can't subscribe: %s", rd_kafka_err2str(err)) : 0;
+}
+
+int consumer_learn(struct lane *lane, struct why *why)
+{
+	int32_t n = 0;
+	int rc = count_partitions(lane, &n, why);
+
+	if (rc < 0)
+		return rc;
+	if (n == 0) {
+		return why_fail(why, ENOENT, "topic %s does not exist%s", lane->def.topic, lane->has_seen_topic ? " any more" : " yet");
+	}
+	lane->has_seen_topic = true;
+	return set_size(lane, n);
+}
+
+int consumer_attach(struct lane *lane, struct why *why)
+{
+	static const struct wanted all = { .all = true };
+	int rc = consumer_learn(lane, why);
+
+	if (rc == 0)
+		rc = begin_at(lane, &all, why);
+	if (rc == 0)
+		rc = lane->def.group ? subscribe(lane, why) : assign_all(lane, why);
+	if (rc < 0)
+		return rc;
+	lane->is_attached = true;
+	lane->refresh_ns = clock_monotonic();
+	consumer_show(lane);
+	return 0;
+}
+
+/* ---- a consumer group ---- */
+
+static bool *name_wanted(struct lane *lane, const rd_kafka_topic_partition_list_t *list)
+{
+	bool *is = NULL;
+	int32_t most = 0;
+
+	for (int i = 0; i < list->cnt; i++)
+		if (list->elems[i].partition >= most)
+			most = list->elems[i].partition + 1;
+	if (set_size(lane, most) == 0)
+		is = calloc((size_t)lane->n_parts + 1, sizeof *is);
+	for (int i = 0; is && i < list->cnt; i++)
+		is[list->elems[i].partition] = true;
+	return is;
+}
+
+static void take_partitions(struct lane *lane, rd_kafka_topic_partition_list_t *list, bool is_cooperative)
+{
+	struct wanted wanted = { .is = name_wanted(lane, list) };
+	struct why why = { "" };
+	int rc = wanted.is ? 0 : -ENOMEM;
+
+	if (rc == 0 && (lane->must_redo || batches_finish(lane) < 0))
+		rc = why_fail(&why, EIO, "what was read before can't be committed");
+	if (rc == 0)
+		rc = begin_at(lane, &wanted, &why);
+
+	if (rc < 0) {
+		/* Without positions nothing can be read: the lane leaves the group and comes again. */
+		lane_show(lane, rc == -ERANGE ? LANE_STOPPED : LANE_DISCONNECTED, "%s", why.text[0] ? why.text : strerror(-rc));
+		lane->must_reopen = true;
+	}
+	for (int i = 0; i < list->cnt; i++) {
+		struct partition *part = rc == 0 ? &lane->parts[list->elems[i].partition] : NULL;
+
+		list->elems[i].offset = part ? first_offset(part) : RD_KAFKA_OFFSET_INVALID;
+		if (part)
+			part->is_assigned = true;
+	}
+	if (is_cooperative)
+		rd_kafka_error_destroy(rd_kafka_incremental_assign(lane->rk, list));
+	else
+		rd_kafka_assign(lane->rk, rc == 0 ? list : NULL);
+	free(wanted.is);
+}
+
+/* What was read is committed before the partitions go. */
+static void give_partitions(struct lane *lane, const rd_kafka_topic_partition_list_t *list, bool is_cooperative)
+{
+	if (!lane->is_closing && (lane->must_redo || lane->held || batches_finish(lane) < 0)) {
+		/* Somebody else reads them from its own position; what was not committed is read again when they come back. */
+		batches_wait(lane, 1);
+		batches_drop(lane);
+		lane->must_reopen = true;
+	}
+	for (int i = 0; i < list->cnt; i++)
+		if (list->elems[i].partition < lane->n_parts)
+			lane->parts[list->elems[i].partition].is_assigned = false;
+	if (is_cooperative)
+		rd_kafka_error_destroy(rd_kafka_incremental_unassign(lane->rk, list));
+	else
+		rd_kafka_assign(lane->rk, NULL);
+}
+
+static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *arg)
+{
+	struct lane *lane = arg;
+	bool is_cooperative = !strcmp(rd_kafka_rebalance_protocol(rk), "COOPERATIVE");
+
+	if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+		take_partitions(lane, list, is_cooperative);
+	else
+		give_partitions(lane, list, is_cooperative);
+	pthread_mutex_lock(&lane->lock);
+	lane->rebalances++;
+	pthread_mutex_unlock(&lane->lock);
+	consumer_show(lane);
+}
+
+/* ---- housekeeping ---- */
+
+void consumer_look_at_marks(struct lane *lane)
+{
+	for (int32_t i = 0; i < lane->n_parts; i++) {
+		int64_t low = -1, high = -1;
+
+		if (!lane->parts[i].is_assigned || rd_kafka_get_watermark_offsets(lane->rk, lane->def.topic, i, &low, &high))
+			continue;
+		if (high > lane->parts[i].high)
+			lane->parts[i].high = high;
+		if (low > lane->parts[i].low)
+			lane->parts[i].low = low;
+	}
+	pthread_mutex_lock(&lane->lock);
+	for (int32_t i = 0; i < lane->n_parts && i < lane->n_shown_parts; i++) {
+		lane->shown_parts[i].low = lane->parts[i].low;
+		lane->shown_parts[i].high = lane->parts[i].high;
+	}
+	pthread_mutex_unlock(&lane->lock);
+}
+
+int consumer_look(struct lane *lane, struct why *why)
+{
+	static const struct wanted all = { .all = true };
+	bool has_begun;
+	int rc = consumer_open(lane, why);
+
+	if (rc == 0)
+		rc = consumer_learn(lane, why);
+	if (rc == 0)
+		rc = load_positions(lane, &all, &has_begun);
+	if (rc == 0)
+		rc = ask_marks(lane, &all, why);
+	consumer_show(lane);
+	return rc;
+}

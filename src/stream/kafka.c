@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the operator says about Kafka goes to librdkafka as it is, so that each of its properties (TLS, SASL, fetch sizes) can be set and is
+ * checked by the library itself. Refused are those that the lane must own: they decide what counts as consumed.
+ */
+#include "stream/kafka.h"
+
+#include <errno.h>
+#include <string.h>
+#include "base/log.h"
+
+/* Set by the lane, and why nobody else may. */
+static const struct owned {
+	const char *name, *instead;
+} owned[] = {
+	{ "bootstrap.servers", "kafka.brokers names the brokers" },
+	{ "metadata.broker.list", "kafka.brokers names the brokers" },
+	{ "client.id", "kafka.client_id is the option for it" },
+	{ "enable.auto.commit", "offsets are kept in the store, with the values" },
+	{ "enable.auto.offset.store", "offsets are kept in the store, with the values" },
+	{ "auto.offset.reset", "a stream's start and reset say where it begins" },
+	{ "enable.partition.eof", "the lane needs it as it is" },
+	{ "statistics.interval.ms", ".featurefs/lanes and .featurefs/metrics have the figures" },
+};
+
+int kafka_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct why *why)
+{
+	char text[256];
+
+	if (rd_kafka_conf_set(conf, name, value, text, sizeof text) == RD_KAFKA_CONF_OK)
+		return 0;
+	return why_fail(why, EINVAL, "kafka.%s: librdkafka says: %s", name, text);
+}
+
+static int set_property(rd_kafka_conf_t *conf, const char *name, const char *value, struct why *why)
+{
+	for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+		if (!strcmp(name, owned[i].name))
+			return why_fail(why, EINVAL, "kafka.%s can't be set: %s", name, owned[i].instead);
+	return kafka_set(conf, name, value, why);
+}
+
+int stream_property_check(const char *name, const char *value, struct why *why)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	int rc = conf ? set_property(conf, name, value, why) : -ENOMEM;
+
+	if (conf)
+		rd_kafka_conf_destroy(conf);
+	return rc;
+}
+
+bool stream_property_is_secret(const char *name)
+{
+	static const char *const parts[] = {
+		"password", "secret", "key", "pem", "jaas", "oauth", "token", "username", "credential", "userinfo",
+	};
+
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+		if (strstr(name, parts[i]))
+			return true;
+	return false;
+}
+
+/* What matters of it comes as errors of calls and messages, too; this is for those who look closely. */
+static void take_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+	(void)rk;
+	(void)level;
+	log_debug("librdkafka: %s: %s", facility, text);
+}
+
+int kafka_conf(const struct stream_options *options, rd_kafka_conf_t **out, struct why *why)
+{
+	static const struct stream_property defaults[] = {
+		/* With a full queue 2.0 stops fetching for a whole second, so the queue holds more than a second's messages;
+		 * its bytes are what bounds memory. */
+		{ (char *)"queued.min.messages", (char *)"200000" },
+		{ (char *)"queued.max.messages.kbytes", (char *)"32768" },
+		{ (char *)"fetch.error.backoff.ms", (char *)"200" },
+		{ (char *)"reconnect.backoff.max.ms", (char *)"2000" },
+		{ (char *)"socket.keepalive.enable", (char *)"true" },
+	};
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	int rc = conf ? kafka_set(conf, "bootstrap.servers", options->brokers, why) : -ENOMEM;
+
+	if (rc == 0)
+		rc = kafka_set(conf, "client.id", options->client_id, why);
+	for (size_t i = 0; rc == 0 && i < sizeof defaults / sizeof *defaults; i++)
+		rc = kafka_set(conf, defaults[i].name, defaults[i].value, why);
+	for (unsigned i = 0; rc == 0 && i < options->n_properties; i++)
+		rc = set_property(conf, options->properties[i].name, options->properties[i].value, why);
+	if (rc < 0) {
+		if (conf)
+			rd_kafka_conf_destroy(conf);
+		return rc;
+	}
+	rd_kafka_conf_set_log_cb(conf, take_log);
+	*out = conf;
+	return 0;
+}
+
+bool kafka_is_unknown(rd_kafka_resp_err_t err)
+{
+	return err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+	       err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+}
+
+bool kafka_is_down(rd_kafka_resp_err_t err)
+{
+	return err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || err == RD_KAFKA_RESP_ERR__TRANSPORT ||
+	       err == RD_KAFKA_RESP_ERR__RESOLVE || err == RD_KAFKA_RESP_ERR__TIMED_OUT ||
+	       err == RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE;
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of a lane share. Private to stream.
+ *
+ * A lane has one thread, which owns all of it but what is marked [L]: that is guarded by lane->lock, which is held for a few instructions and
+ * never across a call into another room or into librdkafka. Completions of commits come from other threads; they only
+ * note the outcome and wake the lane.
+ */
+#ifndef STREAM_PRIVATE_H
+#define STREAM_PRIVATE_H
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include "base/clock.h"
+#include "stream/freshness.h"
+#include "stream/stream.h"
+
+#define STREAM_MS (CLOCK_SECOND / 1000)
+
+enum {
+	BATCHES = 3,			/* one that is filled, and two that wait for their commits */
+	BATCH_ROWS = 5000,		/* messages of a batch at the most */
+	BATCH_BYTES = 4 << 20,		/* a batch is closed when it has this many */
+};
+
+/* ---- what a section says about its lane, beside the mapping ---- */
+
+enum reset_policy { RESET_EARLIEST, RESET_LATEST, RESET_STOP };
+
+/* Where to begin: RD_KAFKA_OFFSET_BEGINNING, RD_KAFKA_OFFSET_END, or a time. */
+struct whence {
+	bool is_time;
+	int64_t number;			/* the logical offset, or milliseconds since 1970 */
+};
+
+struct definition {
+	const struct catalog_group *grp;	/* counted; NULL: there is none */
+	struct stream_mapping *map;
+	char *topic, *group, *dead_topic;	/* group, dead_topic: NULL if not said */
+	struct whence start;
+	enum reset_policy reset;
+};
+
+/* -EINVAL with the reason: the lane is broken until the section changes. */
+int definition_read(const struct catalog_group *grp, const char *stream, struct stream_schemas *schemas, struct definition *out,
+		    struct why *why);
+void definition_release(struct definition *def);
+const struct catalog_section *definition_section(const struct catalog_group *grp, const char *stream);	/* NULL */
+int whence_parse(struct slice text, struct whence *out);	/* earliest, latest or a time; -EINVAL */
+
+/* ---- position.c: what is stored in the commits ---- */
+
+/* Counters of a lane, kept with its positions. messages + replayed = applied + late + filtered + dead. */
+#define LANE_COUNTERS(X) X(messages) X(applied) X(late) X(filtered) X(dead) X(replayed) X(resets) X(replays)
+
+struct counters {
+#define X(name) uint64_t name;
+	LANE_COUNTERS(X)
+#undef X
+	bool is_paused;
+	uint64_t replay_offset;		/* how far the file that is being replayed was read; `replays` counts such files */
+};
+
+struct position {
+	int64_t next;			/* offset of the next message */
+	int64_t timestamp_ns;		/* of the message before it; STREAM_NO_TIME */
+};
+
+struct partition {
+	bool is_assigned;
+	bool checks_seam;		/* the message before `next` is still to be looked at */
+	bool is_replaced;		/* it was another one: the topic was made anew */
+	int64_t next;			/* behind what was taken over into batches */
+	struct position committed;
+	int64_t low, high;		/* of the topic; -1: not known */
+};
+
+void position_lane_key(uint32_t group_id, const char *stream, struct buf *out);
+void position_key(uint32_t group_id, const char *stream, const char *topic, int32_t partition, struct buf *out);
+void position_encode(const struct position *pos, struct buf *out);
+int position_decode(struct slice bytes, struct position *out);		/* -EBADMSG */
+void counters_encode(const struct counters *counters, struct buf *out);
+int counters_decode(struct slice bytes, struct counters *out);		/* -EBADMSG; empty bytes are all zeros */
+/* Reads from a snapshot. -ENOENT: nothing is stored. */
+int position_load(struct store *store, uint32_t group_id, const char *stream, const char *topic, int32_t partition,
+		  struct position *out);
+int counters_load(struct store *store, uint32_t group_id, const char *stream, struct counters *out);
+
+/* ---- letter.c: a message that could not be applied, as a line of JSON ---- */
+
+enum { REPLAY_SHIFT = 40 };	/* bits of a place in a file of letters */
+
+struct letter_header {
+	const char *name;
+	struct slice value;
+};
+
+/* What is not its own is borrowed. */
+struct letter {
+	int64_t time_ns;
+	const char *reason, *topic;
+	int32_t partition;
+	int64_t offset, timestamp_ns;
+	struct slice key, value;
+	bool has_key, has_value;
+	const struct letter_header *headers;
+	unsigned n_headers;
+	int64_t replay;			/* replay_place() of the file that was being replayed; -1: it came from the topic */
+};
+
+/* Appends a line; without its key, value and headers if those have more than `most` bytes. */
+void letter_print(const struct letter *letter, size_t most, struct buf *out);
+/* In one piece of memory, to be freed. -EINVAL with a reason; its partition, offset and replay are told in any case if they are there. */
+int letter_parse(struct slice line, struct letter **out, struct why *why);
+/* Only where it stands. -EINVAL. */
+int letter_place(struct slice line, int32_t *out_partition, int64_t *out_offset, int64_t *out_replay);
+
+/* ---- dead.c: the files of dead letters ---- */
+
+struct dead {
+	int root_fd;			/* borrowed: STORE/dead */
+	int dir_fd;			/* the group's folder; -1: not made yet */
+	uint32_t group_id;
+	char name[112];
+	uint64_t limit;			/* bytes of both files together */
+	bool relaxed;
+	int fd;				/* -1: not open */
+	uint64_t size;
+	bool is_dirty;			/* written since the last sync */
+	struct buf line;
+};
+
+void dead_init(struct dead *dead, int root_fd, uint32_t group_id, const char *stream, uint64_t limit, bool relaxed);
+void dead_release(struct dead *dead);
+/* Appends; durable after dead_sync. The errno of the file system. */
+int dead_write(struct dead *dead, const struct letter *letter);
+int dead_sync(struct dead *dead);
+/* Takes out what a crash has left half written, and letters of which `is_stale` says that they have not been counted. */
+int dead_prune(struct dead *dead, bool (*is_stale)(void *arg, int32_t partition, int64_t offset, int64_t replay), void *arg);
+/* Sets the older file (or the newer one) aside as the one to be replayed. -ENOENT: it is not there. */
+int dead_set_aside(struct dead *dead, bool is_older);
+/* What was set aside: -ENOENT if there is nothing. */
+int dead_open_aside(struct dead *dead, int *out_fd);
+int dead_remove_aside(struct dead *dead);
+uint64_t dead_bytes(struct dead *dead);		/* of both files */
+
+/* ---- apply.c: batches ---- */
+
+enum batch_state { BATCH_FREE, BATCH_FILLING, BATCH_SUBMITTED, BATCH_DONE };
+
+/* What becomes of a message: a row; nothing; a dead letter, known before its commit or in it. */
+enum fate { FATE_ROW, FATE_FILTERED, FATE_DEAD, FATE_REFUSED };
+
+/* A message, or a dead letter that is fed through again. */
+struct item {
+	rd_kafka_message_t *msg;	/* owned; NULL: a letter */
+	struct letter *letter;		/* owned, its bytes behind it; NULL: a message */
+	int64_t event_ns, timestamp_ns;
+	uint32_t reason;		/* of the dead: where it stands in batch->reasons */
+	uint8_t fate;			/* enum fate */
+	bool is_written;		/* it is in the file of dead letters */
+};
+
+/* What a batch takes from one partition. */
+struct span {
+	int32_t partition;
+	int64_t from;			/* the position that must stand before */
+	struct position to;
+};
+
+struct lane;
+
+struct batch {
+	struct lane *lane;
+	enum batch_state state;		/* [L] */
+	int rc;				/* [L] of DONE */
+	char reason[320];		/* [L] of a failure */
+	int64_t done_ns;		/* [L] real time */
+	int64_t submitted_ns, ended_ns;	/* [L] monotonic */
+	struct counters counters;	/* [L] of DONE: as its commit leaves them */
+	/* of the lane's thread until it is submitted, of the leading thread until it is done, then the lane's again */
+	const struct catalog_group *grp;	/* that it was decoded for; borrowed from the definition */
+	struct ingest_request *req;	/* until it is submitted */
+	struct buf items;		/* array of struct item */
+	struct buf rows;		/* array of uint32_t: the item of each change of the request */
+	struct buf spans;		/* array of struct span */
+	struct buf reasons;		/* texts, each with its NUL */
+	struct buf key, value;		/* scratch of positions */
+	size_t bytes;
+	unsigned filtered, dead, refused, messages, replayed;
+	int64_t replay_from, replay_to;	/* of a replay: places in the file; else -1 */
+};
+
+/* What came of adding a message. */
+enum added { ADDED = 0, ADDED_NOT = 1 };	/* or a negative errno: -EAGAIN: it can't be decoded just now */
+
+struct batch *batch_filling(struct lane *lane);		/* the one that is filled; NULL: all are under way */
+bool batch_is_empty(const struct batch *batch);
+bool batch_is_full(const struct lane *lane, const struct batch *batch);
+/* Takes the message on 0. */
+int batch_add_message(struct lane *lane, struct batch *batch, rd_kafka_message_t *msg);
+int batch_add_letter(struct lane *lane, struct batch *batch, struct letter *letter);
+/* Hands over what is filled. `behind`: another thread leads the commit. -errno: the dead letters can't be written, or no memory; it stays as it is. */
+int batch_submit(struct lane *lane, bool behind);
+/* Takes over the outcome of those that are done, in order. 0, or why the oldest failed: it and all behind it stay, none is under way any more. */
+int batches_reap(struct lane *lane);
+/* Waits until fewer than `most` are under way, or it is time to stop. */
+void batches_wait(struct lane *lane, unsigned most);
+/* Submits what is filled, waits for all, takes over. As batches_reap. */
+int batches_finish(struct lane *lane);
+/* Decodes again and submits what has failed, one after the other. As batches_reap. */
+int batches_redo(struct lane *lane);
+/* Forgets all that is not committed; nothing is under way. The consumer must begin anew behind that. */
+void batches_drop(struct lane *lane);
+void batches_release(struct lane *lane);
+/* How many may be under way just now. */
+unsigned batches_allowed(const struct lane *lane);
+
+/* ---- the lane ---- */
+
+enum lane_state {
+	LANE_STARTING, LANE_BROKEN, LANE_WAITING, LANE_DISCONNECTED, LANE_RUNNING, LANE_PAUSED, LANE_BLOCKED, LANE_STOPPED, LANE_STATES
+};
+
+struct command;
+
+struct lane {
+	struct stream *stream;
+	struct lane *next;		/* of the stream's list, under its lock */
+	char *name, *stream_name;	/* "group.stream"; a lane whose group is renamed is another lane */
+	uint32_t group_id;
+	pthread_t thread;
+	pthread_t self;			/* the same, known to the thread before it does anything */
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake;		/* monotonic */
+	bool is_stopping;		/* [L] */
+	atomic_bool attention;		/* the catalog has changed, a command has come, or it is time to stop */
+	struct command *commands, **last_command;	/* [L] */
+	rd_kafka_queue_t *queue;	/* [L] to be yielded when something is to be done */
+	/* [L] what is shown */
+	enum lane_state state;
+	char reason[256], notice[256];	/* why it is in that state; the last thing that went otherwise than one would think */
+	char client_error[200];		/* librdkafka's last words */
+	struct counters shown;
+	struct partition *shown_parts;
+	int32_t n_shown_parts;
+	char *shown_topic;
+	uint64_t rebalances, consumed_bytes, commits, not_forwarded, dead_bytes;
+	bool is_replaying;
+	double rate;			/* messages/s */
+	unsigned batch_rows;
+	struct freshness event_age, broker_age;
+	int64_t last_message_ns;
+
+	/* the thread's own */
+	struct definition def;
+	struct counters counters;	/* as committed */
+	rd_kafka_t *rk;
+	rd_kafka_topic_t *topic;
+	bool must_reopen, must_redo;
+	bool all_down;			/* librdkafka said that no broker answers */
+	struct partition *parts;
+	int32_t n_parts;
+	bool has_seen_topic, topic_is_gone, is_attached, is_closing;
+	uint32_t source;		/* the topic's number among ingest's sources; 0: not asked yet */
+	struct batch batches[BATCHES];	/* a ring */
+	unsigned oldest, n_submitted;	/* those under way or done begin at `oldest`; the one behind them is filled */
+	rd_kafka_message_t *held;	/* a message that can't be decoded just now */
+	struct why hold_why;
+	int64_t retry_ns;		/* monotonic: not to be tried before */
+	pthread_mutex_t dead_lock;	/* guards dead; held across its files' input and output, and nothing else */
+	struct dead dead;
+	rd_kafka_t *producer;		/* of dead letters; NULL */
+	FILE *replay;			/* the file of letters that is being replayed; NULL: none */
+	bool replays_both;		/* the newer file comes behind this one */
+	/* size of batches */
+	unsigned target;
+	uint64_t direct_seen;
+	int64_t direct_ns;		/* monotonic: when another lane last wrote */
+	int64_t last_done_ns;		/* monotonic */
+	/* housekeeping */
+	int64_t tick_ns, refresh_ns;
+	uint64_t rate_messages;
+	int64_t rate_ns;
+};
+
+struct stream {
+	struct stream_options options;	/* its texts are its own */
+	int dead_fd;			/* STORE/dead; -1: not made yet */
+	pthread_mutex_t lock;		/* guards the list of lanes */
+	struct lane *lanes;
+	atomic_bool is_stopping;
+	pthread_t watcher;
+};
+
+/* apply.c, too */
+int dead_prune_uncounted(struct lane *lane);
+/* Stores positions of the definition's topic: next[i] of partition i where it is not negative; and the lane's counters as they are, with
+ * `changes` made to them. Nothing may be under way. -ENOSPC, -EIO, -ENOENT (the group is gone). */
+struct counters_change {
+	bool sets_paused, is_paused, is_reset, begins_replay;
+};
+int positions_put(struct lane *lane, const int64_t *next, const struct counters_change *change, struct why *why);
+
+/* forward.c */
+void dead_forward(struct lane *lane, const struct batch *batch);
+void forward_close(struct lane *lane);
+
+/* consumer.c */
+struct wanted {
+	bool all;
+	bool *is;			/* by partition, if not all */
+};
+int consumer_open(struct lane *lane, struct why *why);
+void consumer_close(struct lane *lane);		/* forgets what is not committed */
+/* Looks at the topic: -EHOSTUNREACH, -ENOENT (there is no such topic). */
+int consumer_learn(struct lane *lane, struct why *why);
+/* The same, and begins to read. -ERANGE: a human must say where. */
+int consumer_attach(struct lane *lane, struct why *why);
+/* Offsets for a start, by partition. */
+int consumer_find(struct lane *lane, const struct whence *whence, const struct wanted *wanted, int64_t *out, struct why *why);
+void consumer_look_at_marks(struct lane *lane);		/* as the fetches tell */
+int consumer_look(struct lane *lane, struct why *why);	/* where the topic and the lane stand, without reading */
+void consumer_show(struct lane *lane);
+
+/* replay.c */
+/* A place in the file that is being replayed, unlike those in all files before it. */
+uint64_t replay_place(const struct lane *lane, uint64_t offset);
+void replay_resume(struct lane *lane);			/* what a stop has left */
+int replay_begin(struct lane *lane, struct why *why);	/* -ENOENT, -EBUSY */
+bool replay_step(struct lane *lane);			/* false: there is nothing to do */
+void replay_close(struct lane *lane);
+
+/* command.c */
+struct command {
+	struct command *next;
+	stream_done done;
+	void *arg;
+	char text[];
+};
+int command_check(const char *text, struct why *why);
+void commands_serve(struct lane *lane);
+void commands_refuse(struct lane *lane, int rc);
+
+/* report.c */
+void report_status(struct lane *lane, struct buf *out);
+const char *report_state_name(enum lane_state state);
+
+/* lane.c */
+int lane_start(struct stream *stream, const struct catalog_group *grp, const char *stream_name, struct lane **out);
+void lane_tell_stop(struct lane *lane);
+void lane_stop(struct lane *lane);		/* behind that: waits for it; frees */
+void lane_wake(struct lane *lane);
+void lane_fail(struct lane *lane, int rc, const char *reason);	/* what was read can't be committed just now */
+/* Closes the consumer, so that the lane begins anew at what is stored. */
+void lane_begin_anew(struct lane *lane);
+
+void lane_show(struct lane *lane, enum lane_state state, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void lane_notice(struct lane *lane, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
