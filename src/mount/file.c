@@ -876,7 +876,7 @@ static void resize_file(struct call *call, struct node *node, const struct targe
 	else if (target->kind == NODE_VALUE || target->kind == NODE_BIN)
 		edit_truncate(mount, node, target, call->req, size);
 	else if (target->kind == NODE_STATS || target->kind == NODE_ERRORS || target->kind == NODE_CONTROL || target->kind == NODE_JOIN ||
-		 (target->kind == NODE_TREE_FILE && !mount->options.trees[target->number].write))
+		 (target->kind == NODE_TREE_FILE && !tree_is_writable(mount, target)))
 		fuse_reply_err(call->req, EPERM);
 	else		/* what is written next replaces it anyway */
 		reply_attr(mount, node, call->req, size ? -EINVAL : 0);

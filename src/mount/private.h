@@ -551,6 +551,7 @@ int tree_find(const struct mount *mount, bool in_groups, const char *name);
 int tree_mean(const struct mount *mount, const struct target *dir, const char *name, struct meaning *out);
 /* Appends "/name" (or "name", at the tree's own directory) to the target's path. It fits: tree_mean has said so. */
 void tree_descend(struct target *target, const char *name);
+bool tree_is_writable(const struct mount *mount, const struct target *target);	/* by anybody */
 int tree_attr(struct mount *mount, const struct target *target, struct stat *out);
 int tree_list(struct mount *mount, const struct target *target, struct buf *out);
 /* -EPERM where it can't be written. A handle reads or writes, not both. */

@@ -82,13 +82,21 @@ int tree_list(struct mount *mount, const struct target *target, struct buf *out)
 	return rc < 0 ? rc : buf_error(out);
 }
 
+bool tree_is_writable(const struct mount *mount, const struct target *target)
+{
+	const struct mount_tree *tree = tree_of(mount, target);
+	struct mount_entry entry;
+
+	return tree->write && tree->stat(tree->arg, target->group_id, target->entity, &entry) == 0 && (entry.mode & 0222);
+}
+
 int tree_open(struct mount *mount, struct node *node, const struct target *target, bool is_writing, struct handle **out)
 {
 	const struct mount_tree *tree = tree_of(mount, target);
 	struct tree_handle *th;
 	int fd = -1, rc = 0;
 
-	if (is_writing && !tree->write)
+	if (is_writing && !tree_is_writable(mount, target))
 		return -EPERM;
 	if (!is_writing)
 		rc = tree->open(tree->arg, target->group_id, target->entity, &fd);
