@@ -54,6 +54,20 @@ _featurectl() {
 				mapfile -t COMPREPLY < <(cd "$mount" 2> /dev/null && compgen -d -- "$word")
 			fi
 			;;
+		replay)
+			case ${#args[@]} in
+			0) mapfile -t COMPREPLY < <(cd "$mount" 2> /dev/null && compgen -d -- "$word") ;;
+			*) mapfile -t COMPREPLY < <(compgen -W "$(sed -n 's/^\[stream \(.*\)\]/\1/p' "$mount/${args[0]}/.schema" 2> /dev/null)" \
+				-- "$word") ;;
+			esac
+			;;
+		lane)
+			case ${#args[@]} in
+			0) mapfile -t COMPREPLY < <(compgen -W 'list pause resume seek' -- "$word") ;;
+			1) mapfile -t COMPREPLY < <(cd "$mount/.featurefs/lanes" 2> /dev/null && compgen -G "$word*.*") ;;
+			*) mapfile -t COMPREPLY < <(compgen -W 'earliest latest' -- "$word") ;;
+			esac
+			;;
 		*) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 		esac
 	fi

@@ -51,6 +51,8 @@ int ctl_dump(struct ctl *ctl, int argc, char **argv);
 int ctl_backup(struct ctl *ctl, int argc, char **argv);
 int ctl_restore(struct ctl *ctl, int argc, char **argv);
 int ctl_verify(struct ctl *ctl, int argc, char **argv);
+int ctl_lane(struct ctl *ctl, int argc, char **argv);
+int ctl_replay(struct ctl *ctl, int argc, char **argv);
 
 /* ---- ctl_util.c ---- */
 

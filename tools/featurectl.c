@@ -88,6 +88,17 @@ static const struct ctl_command commands[] = {
 	  "\n"
 	  "Example:\n"
 	  "  featurectl dump user_stats > user_stats.jsonl\n" },
+	{ "lane", ctl_lane, CTL_TAKES_MOUNT, "list | pause LANE | resume LANE | seek LANE PLACE", "look at streams, hold them, move them",
+	  "A stream's LANE is called GROUP.STREAM. list prints a table of all, tab-separated. A pause holds until resume, over restarts too.\n"
+	  "PLACE is earliest, latest, a time, or PARTITION:OFFSET,...: messages from there on are read again, or passed over.\n"
+	  "\n"
+	  "Example:\n"
+	  "  featurectl lane seek user_stats.clicks 2026-11-23T04:00:00Z\n" },
+	{ "replay", ctl_replay, CTL_TAKES_MOUNT, "GROUP STREAM", "feed the dead letters of a stream through again",
+	  "Letters that still can't be applied are dead letters again. Returns when it has begun; the lane's status says when it is done.\n"
+	  "\n"
+	  "Example:\n"
+	  "  featurectl replay user_stats clicks\n" },
 	{ "backup", ctl_backup, CTL_TAKES_MOUNT | CTL_TAKES_STORE, "[-q] DIR", "copy the store, while it is in use",
 	  "DIR must be new or empty. The copy is a store as it was at one moment.\n"
 	  "\n"
