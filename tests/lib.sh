@@ -324,6 +324,36 @@ restart_broker() {
 	"$TESTS/kafka/broker" start "${broker_args[@]}" > /dev/null || fail "the broker does not start again"
 }
 
+# start_mock [TOPIC:PARTITIONS...]: librdkafka's mock broker, in memory and without Java, which ends with the case; $BROKERS says where it is.
+start_mock() {
+	need kcat
+	coproc MOCK { exec "$BIN/tests/kafka/mock" "$@" 2>> "$DIR/mock.log"; }
+	read -r BROKERS <&"${MOCK[0]}" || fail "the mock broker does not start: $(cat "$DIR/mock.log")"
+}
+
+# mock COMMAND...: tells it something; see tests/kafka/mock.c.
+mock() {
+	local said
+
+	echo "$*" >&"${MOCK[1]}"
+	read -r said <&"${MOCK[0]}"
+	[[ $said == ok ]] || fail "the mock broker does not take: $*"
+}
+
+# lane GROUP.STREAM KEY: a line of its status. lane_is GROUP.STREAM KEY VALUE, for eventually.
+lane() {
+	sed -n "s/^$2: //p" "$MNT/.featurefs/lanes/$1/status"
+}
+
+lane_is() {
+	[[ $(lane "$1" "$2") == "$3" ]]
+}
+
+# lane_tell GROUP.STREAM COMMAND
+lane_tell() {
+	echo "$2" > "$MNT/.featurefs/lanes/$1/control"
+}
+
 # topic create NAME [PARTITIONS [CONFIG=VALUE...]], topic delete NAME
 topic() {
 	"$BIN/tests/kafka/topic" "$BROKERS" "$@"

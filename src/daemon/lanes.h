@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The directory .featurefs/lanes: one directory a lane, with what it says about itself. */
+/* What the mount shows of lanes: the directory .featurefs/lanes, one folder a lane, and .dead in every group. */
 #ifndef DAEMON_LANES_H
 #define DAEMON_LANES_H
 
@@ -8,7 +8,7 @@
 
 struct lanes {
 	struct status *status;
-	struct mount_tree trees[2];	/* for the mount */
+	struct mount_tree trees[3];	/* for the mount */
 };
 
 /* `status` must outlive the mount. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's wiring: rooms are built bottom-up (store, catalog, ingest, batch and direct lane, mount) and taken down in reverse. All
+ * The daemon's wiring: rooms are built bottom-up (store, catalog, ingest, batch, direct lane and streams, mount) and taken down in reverse. All
  * threads are named here or started by a door that this file calls: the FUSE threads (mount_run), ingest's own thread and its sweeper
- * (ingest_start), the batch lane's worker and keeper (batch_start), the checkpoints (store_open), and the one below that waits for signals.
+ * (ingest_start), the batch lane's worker and keeper (batch_start), the streams' watcher and one thread for each (stream_start), the
+ * checkpoints (store_open), and the one below that waits for signals.
  *
  * Detaching comes first, before any thread or map exists, for neither survives a fork. The parent stays until the child says that
  * the file system is mounted, asks the mount point itself whether it answers, and returns the child's exit status if it does not
@@ -36,6 +37,7 @@
 #include "mount/mount.h"
 #include "serve/serve.h"
 #include "store/store.h"
+#include "stream/stream.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -51,6 +53,8 @@ struct daemon {
 	struct ingest *ingest;
 	struct batch *batch;
 	struct direct direct;
+	struct stream_schemas *schemas;
+	struct stream *stream;
 	struct status status;
 	struct lanes lanes;
 	struct mount *mount;
@@ -470,6 +474,41 @@ static int prepare_second(struct daemon *daemon)
 	return rc;
 }
 
+static int open_schemas(struct daemon *daemon, struct why *why)
+{
+	const struct options *options = &daemon->options;
+	const struct stream_schemas_options schemas_options = {
+		.folder = options->schema_folder[0] ? options->schema_folder : NULL,
+		.registry = options->schema_registry[0] ? options->schema_registry : NULL,
+		.user = options->schema_user[0] ? options->schema_user : NULL,
+		.ca_file = options->schema_ca[0] ? options->schema_ca : NULL,
+	};
+
+	if (!schemas_options.folder && !schemas_options.registry)
+		return 0;
+	return stream_schemas_new(&schemas_options, &daemon->schemas, why);
+}
+
+static int start_stream(struct daemon *daemon)
+{
+	const struct options *options = &daemon->options;
+	struct stream_options stream_options = {
+		.store = daemon->store, .cur = daemon->cur, .ingest = daemon->ingest,
+		.brokers = options->kafka_brokers, .client_id = options->kafka_client_id,
+		.properties = options->kafka, .n_properties = options->n_kafka,
+		.dead_bytes = options->dead_letter_bytes, .relaxed = options->durability == OPTIONS_RELAXED,
+	};
+	struct why why = { "" };
+	int rc = options->read_only ? 0 : open_schemas(daemon, &why);
+
+	stream_options.schemas = daemon->schemas;
+	if (rc == 0 && !options->read_only)
+		rc = stream_start(&stream_options, &daemon->stream, &why);
+	if (rc < 0)
+		log_error("%s: cannot start streams: %s", daemon->store_path, why.text[0] ? why.text : strerror(-rc));
+	return rc;
+}
+
 static int build(struct daemon *daemon)
 {
 	int rc;
@@ -501,6 +540,9 @@ static int build(struct daemon *daemon)
 	daemon->status.serve_path = daemon->serve_path;
 	rc = second_start(&daemon->second);
 	if (rc == 0)
+		rc = start_stream(daemon);
+	daemon->status.stream = daemon->stream;
+	if (rc == 0)
 		rc = open_mount(daemon);
 	if (rc < 0)
 		return rc;
@@ -525,6 +567,8 @@ static int take_down(struct daemon *daemon)
 		mount_stop(daemon->mount);
 	second_stop(&daemon->second);
 	mount_close(daemon->mount);
+	stream_stop(daemon->stream);
+	stream_schemas_free(daemon->schemas);
 	batch_stop(daemon->batch);
 	if (daemon->ingest)
 		ingest_stop(daemon->ingest);

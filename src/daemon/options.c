@@ -4,6 +4,8 @@
  * range and its help. The configuration file, `-o section.key=value`, --help, --print-conf and .featurefs/config all walk it, so that none
  * of them can differ from another. Options of [mount] may stand on the command line without their section, as mount(8) users expect.
  *
+ * [kafka] is open: what is not in the table there is a property of librdkafka, which says itself what it knows.
+ *
  * A second table holds the words that mount(8), fstab and systemd pass to every file system: those that are the kernel's own go on to it,
  * those that are meant for mount(8) are accepted and mean nothing here.
  */
@@ -34,6 +36,8 @@ enum kind {
 	KIND_ID,	/* struct options_id, decimal */
 	KIND_MODE,	/* struct options_id, octal */
 	KIND_PATH,	/* char *, owned */
+	KIND_TEXT,	/* char *, owned, never NULL; at most `max` bytes */
+	KIND_SECRET,	/* the same, and never shown */
 };
 
 struct option_row {
@@ -105,6 +109,21 @@ static const struct option_row table[] = {
 	  "Threads that answer its requests: reads of what the kernel does not hold yet." },
 	{ "log", "level", KIND_CHOICE, AT(log_level), "info", 0, 0, "error|warn|info|debug",
 	  "What the daemon says, on stderr in the foreground, else to syslog." },
+	/* The last section, for its properties are printed behind it. */
+	{ "kafka", "brokers", KIND_TEXT, AT(kafka_brokers), "", 0, 4096, NULL,
+	  "Where Kafka is, for streams: host:port,... Every other key here is a property of librdkafka (security.protocol, sasl.password, ...)." },
+	{ "kafka", "client_id", KIND_TEXT, AT(kafka_client_id), "featurefs", 1, 255, NULL,
+	  "What brokers call this client in their logs and quotas." },
+	{ "kafka", "dead_letter_bytes", KIND_BYTES, AT(dead_letter_bytes), "64M", 64 * KIB, 1024 * GIB, NULL,
+	  "Dead letters that are kept for one stream; the oldest go first." },
+	{ "kafka", "schema_folder", KIND_TEXT, AT(schema_folder), "", 0, 4096, NULL,
+	  "Folder with the schemas of Avro messages: 17.avsc is number 17." },
+	{ "kafka", "schema_registry", KIND_TEXT, AT(schema_registry), "", 0, 4096, NULL,
+	  "URL of a schema registry that is asked for what is not in the folder." },
+	{ "kafka", "schema_registry_user", KIND_SECRET, AT(schema_user), "", 0, 4096, NULL,
+	  "name:password for the registry. Never shown in .featurefs/config." },
+	{ "kafka", "schema_registry_ca", KIND_TEXT, AT(schema_ca), "", 0, 4096, NULL,
+	  "Certificates by which an https registry is judged, instead of the system's." },
 };
 
 #define N_ROWS (sizeof(table) / sizeof(*table))
@@ -197,6 +216,8 @@ static void print_span(int64_t ns, struct buf *out)
 	buf_append(out, text, clock_print_span(ns, text));
 }
 
+static const char hidden[] = "(hidden)";
+
 static void print_value(const struct options *options, const struct option_row *row, struct buf *out)
 {
 	const void *at = (const char *)options + row->offset;
@@ -227,7 +248,11 @@ static void print_value(const struct options *options, const struct option_row *
 			buf_printf(out, row->kind == KIND_ID ? "%u" : "%03o", id->value);
 		break;
 	case KIND_PATH:
+	case KIND_TEXT:
 		buf_append_str(out, *(char *const *)at);
+		break;
+	case KIND_SECRET:
+		buf_append_str(out, **(char *const *)at ? hidden : "");
 		break;
 	}
 }
@@ -260,6 +285,10 @@ static void print_range(const struct option_row *row, struct buf *out)
 		break;
 	case KIND_PATH:
 		buf_append_str(out, "a directory");
+		break;
+	case KIND_TEXT:
+	case KIND_SECRET:
+		buf_append_str(out, "text");
 		break;
 	}
 }
@@ -315,6 +344,12 @@ static int set_value(struct options *options, const struct option_row *row, cons
 	case KIND_BOOL:
 		return parse_bool(bytes, at) < 0 ? refuse_value(row, text, why) : 0;
 	case KIND_PATH:
+		return set_text(at, text);
+	case KIND_TEXT:
+	case KIND_SECRET:
+		if (bytes.len < row->min || bytes.len > row->max)
+			return why_fail(why, EINVAL, "%s.%s: a text of %llu to %llu bytes", row->section, row->key,
+					(unsigned long long)row->min, (unsigned long long)row->max);
 		return set_text(at, text);
 	}
 	if (rc < 0 || number < row->min || number > row->max)
@@ -434,6 +469,29 @@ static int refuse_name(const char *name, struct why *why)
 	return why_fail(why, EINVAL, "unknown option %s; --help lists them", name);
 }
 
+/* ---- properties of librdkafka ---- */
+
+static const char kafka_prefix[] = "kafka.";
+
+static int add_property(struct options *options, const char *name, const char *value, struct why *why)
+{
+	struct stream_property *list;
+	int rc = stream_property_check(name, value, why);
+
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 0; i < options->n_kafka; i++)
+		if (!strcmp(options->kafka[i].name, name))
+			return set_text(&options->kafka[i].value, value);
+	list = realloc(options->kafka, (options->n_kafka + 1) * sizeof *list);
+	if (!list)
+		return -ENOMEM;
+	options->kafka = list;
+	list[options->n_kafka] = (struct stream_property){ strdup(name), strdup(value) };
+	options->n_kafka++;
+	return list[options->n_kafka - 1].name && list[options->n_kafka - 1].value ? 0 : -ENOMEM;
+}
+
 /* ---- the command line ---- */
 
 static int set_word(struct options *options, const struct word *word, const char *text)
@@ -469,6 +527,10 @@ static int set_option(struct options *options, char *text, struct why *why)
 
 	if (word)
 		return set_word(options, word, text);
+	if (!row && equals && !strncmp(text, kafka_prefix, sizeof kafka_prefix - 1)) {
+		*equals = '\0';
+		return add_property(options, text + sizeof kafka_prefix - 1, equals + 1, why);
+	}
 	if (!row) {
 		if (equals)
 			*equals = '\0';
@@ -568,6 +630,8 @@ static int set_pair(void *arg, const char *section, const char *key, const char 
 	(void)line;
 	if (row)
 		return set_value(options, row, value, why);
+	if (key && !strcmp(section, "kafka"))
+		return add_property(options, key, value, why);
 	if (key) {
 		snprintf(name, sizeof(name), "%s.%s", section, key);
 		return refuse_name(name, why);
@@ -654,6 +718,14 @@ void options_release(struct options *options)
 	free(options->conf);
 	free(options->serve_path);
 	buf_release(&options->kernel);
+	for (size_t i = 0; i < N_ROWS; i++)
+		if (table[i].kind == KIND_TEXT || table[i].kind == KIND_SECRET)
+			free(*(char **)((char *)options + table[i].offset));
+	for (unsigned i = 0; i < options->n_kafka; i++) {
+		free(options->kafka[i].name);
+		free(options->kafka[i].value);
+	}
+	free(options->kafka);
 	*options = (struct options){ 0 };
 }
 
@@ -760,4 +832,7 @@ void options_print(const struct options *options, struct buf *out)
 {
 	buf_append_str(out, "; the options in force\n");
 	walk_sections(begin_section, value_row, options, out);
+	for (unsigned i = 0; i < options->n_kafka; i++)
+		buf_printf(out, "%s = %s\n", options->kafka[i].name,
+			   stream_property_is_secret(options->kafka[i].name) ? hidden : options->kafka[i].value);
 }

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/why.h"
 #include "mount/mount.h"
+#include "stream/stream.h"
 
 #define OPTIONS_CONF_DEFAULT "/etc/featurefs.conf"
 
@@ -36,6 +37,11 @@ struct options {
 	unsigned serve_threads;
 	struct options_id uid, gid, umask;
 	struct buf kernel;		/* comma-separated mount options for the kernel, with a NUL */
+
+	char *kafka_brokers, *kafka_client_id, *schema_folder, *schema_registry, *schema_user, *schema_ca;	/* "": not set */
+	uint64_t dead_letter_bytes;
+	struct stream_property *kafka;	/* what else [kafka] says, for librdkafka */
+	unsigned n_kafka;
 };
 
 /* Reads argv and the configuration file. -EINVAL (or the errno of the file) with a reason that names the option, or file and line. */
@@ -48,7 +54,7 @@ struct mount_owners options_owners(const struct options *options);
 void options_print_help(struct buf *out);
 /* The commented sample file: every option with its help and its default. */
 void options_print_sample(struct buf *out);
-/* The options in force, as such a file. */
+/* The options in force, as such a file; what may be a secret is not shown. */
 void options_print(const struct options *options, struct buf *out);
 
 #endif

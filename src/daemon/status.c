@@ -17,6 +17,7 @@
 #include "ingest/ingest.h"
 #include "serve/serve.h"
 #include "store/store.h"
+#include "stream/stream.h"
 
 /* Everything that the texts show, gathered once a rendering. */
 struct gathered {
@@ -326,6 +327,8 @@ static void render_metrics(void *arg, struct buf *out)
 	print_reject_metrics(log, out);
 	if (got.rc == 0)
 		print_group_metrics(&got, log, out);
+	if (status->stream)
+		stream_metrics(status->stream, out);
 	release(&got);
 }
 

@@ -18,6 +18,7 @@ struct status {
 	struct mount *mount;		/* NULL until it is mounted */
 	struct serving *serving;	/* NULL: there is none */
 	const char *serve_path;
+	struct stream *stream;		/* NULL: none, as in a read-only mount */
 	int64_t started_ns;		/* of clock_monotonic() */
 	struct mount_control controls[6];
 };
