@@ -130,7 +130,8 @@ int ingest_request_position(struct ingest_request *req, struct slice lane_key, s
 
 /*
  * The same for a lane whose positions tell what came of its rows, or that must not go on where a request before it has failed. Both are
- * called inside of the commit by the thread that leads it, and once more, `check` first, if the commit has to be tried again. They must be quick: every writer waits for them.
+ * called inside of the commit by the thread that leads it, and once more, `check` first, if the commit has to be tried again.
+ * They must be quick: every writer waits for them.
  */
 struct ingest_positions;
 struct ingest_position_ops {

@@ -143,7 +143,8 @@ static void produce_all(int64_t base_ns, int from, int to)
 		if (i % 10 == 3)
 			produce(i % PARTITIONS, "no message %d", i);
 		else
-			produce(i % PARTITIONS, "{\"user\":\"u%d\",\"n\":%d,\"at\":%" PRId64 ",\"kind\":\"x\"}", i % ENTITIES, i % 10 == 7 ? -i : i, base_ns + i);
+			produce(i % PARTITIONS, "{\"user\":\"u%d\",\"n\":%d,\"at\":%" PRId64 ",\"kind\":\"x\"}", i % ENTITIES,
+				i % 10 == 7 ? -i : i, base_ns + i);
 	}
 	CHECK_INT(rd_kafka_flush(producer, 60000), 0);
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Brokers that are down, topics that come later, go, or were cut behind the lane's back: each is a state with a reason, and the lane goes on by
 # itself, or waits for a human where it was told to.
-# claims: S9
+# claims: F9
 . "$TESTS/lib.sh"
 
 start_mock events:2
@@ -74,11 +74,8 @@ eventually 20 test -e "$MNT/g/u4/n"
 ok 'reset = stop'
 
 # Settings that can't work are a state, too, and other groups are not concerned.
-remount_with() {
-	stop_daemon
-	start_daemon "$@"
-}
-remount_with
+stop_daemon
+start_daemon
 eventually 20 lane_is g.events state broken
 matches "$(lane g.events reason)" 'kafka.brokers is not set'
 stop_daemon

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # An operator pauses, resumes and seeks a lane; what was told outlives a restart; who may not write the group may tell its lanes nothing.
-# claims: S8
+# claims: F8
 . "$TESTS/lib.sh"
 
 chmod 755 "$DIR" "$(dirname "$DIR")"	# another user tries, too

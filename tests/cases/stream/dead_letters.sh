@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Messages that can't be applied go to the group's dead letters, with the reason and their bytes, and stop nothing. After a fix they are fed
 # through again. A crash leaves one letter for each of them.
-# claims: S6 S7
+# claims: F6 F7
 . "$TESTS/lib.sh"
 
 need jq

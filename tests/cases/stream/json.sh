@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A message becomes a file: typed, ordered by event time, with its place in the topic as its source. The lane goes on where it was behind a clean
 # end and behind a crash, follows its definition without a restart, and counts each message once.
-# claims: S1 S2 S3 S4 S5
+# claims: F1 F2 F3 F4 F5
 . "$TESTS/lib.sh"
 
 start_mock clicks:2
