@@ -231,7 +231,7 @@ static void test_limits(void)
 	buf_printf(&text, "[group]\nentity = entity\ndescription = x");
 	for (unsigned i = 0; i < 4094; i++)
 		buf_append_char(&text, " #"[i % 2]);
-	buf_printf(&text, "x\n\n[feature %s]\ntype = bool\n\n[stream %s]\nfeature.%s = x\n", name, name, name);
+	buf_printf(&text, "x\n\n[feature %s]\ntype = bool\n\n[stream %.100s]\nfeature.%s = x\n", name, name, name);
 	buf_append_char(&text, '\0');
 	check_canonical(text.data, text.data);
 	buf_reset(&text);
