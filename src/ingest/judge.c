@@ -252,6 +252,20 @@ static void judge_stamp(const struct judge *judge, const struct rows *rows, stru
 	out->newest_event_ns = is.event_ns;
 }
 
+/* Nothing stands: all of the row is new, as it is. */
+static void judge_new(const struct rows *rows, struct verdict *out)
+{
+	out->writes = out->as_given = true;
+	out->changed = out->applied = rows->in.cells;
+	for (unsigned i = 0; i < rows->in.stamps; i++) {
+		struct record_stamp stamp;
+
+		record_stamp(&rows->in, i, &stamp);
+		if (stamp.event_ns > out->newest_event_ns)
+			out->newest_event_ns = stamp.event_ns;
+	}
+}
+
 static int judge_given(struct judge *judge, struct slice entity, const struct rows *rows, struct verdict *out, struct buf *out_row,
 		       struct buf *out_late, struct why *why)
 {
@@ -272,6 +286,10 @@ static int judge_given(struct judge *judge, struct slice entity, const struct ro
 	if (rows->in.flags & RECORD_TOMB) {
 		record_stamp(&rows->in, 0, &stamp);
 		return judge_deletion(judge, &rows->base, stamp.event_ns, false, out, out_row, why);
+	}
+	if (!rows->base.data && rows->in.len <= ROW_MAX) {
+		judge_new(rows, out);
+		return 0;
 	}
 	rc = judge_cells(judge, rows, out, &all);
 	if (rc < 0)

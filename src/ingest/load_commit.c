@@ -49,6 +49,7 @@ void loading_add(struct tally *sum, const struct tally *part)
 	sum->gain.rows += part->gain.rows;
 	sum->gain.bytes += part->gain.bytes;
 	sum->applied += part->applied;
+	sum->rows += part->rows;
 	sum->covered += part->covered;
 	sum->hides += part->hides;
 	if (part->newest_event_ns > sum->newest_event_ns)
@@ -74,11 +75,13 @@ void loading_count(struct tally *tally, const struct verdict *verdict, struct sl
 	tally->gain.entities += after.entities - before.entities;
 	tally->gain.rows += after.rows - before.rows;
 	tally->gain.bytes += after.bytes - before.bytes;
+	tally->rows++;
 	tally->covered += before.rows != 0;
 	tally->hides += row.len == 0;
 }
 
-/* Takes off what loading_count added; unsigned sums may pass through zero meanwhile. The newest time stays: it was brought. */
+/* Takes off what loading_count added, but for the rows of the shadow; unsigned sums may pass through zero meanwhile. The newest time stays: it
+ * was brought. */
 static void uncount(struct tally *tally, const struct verdict *verdict, struct slice entity, struct slice base, struct slice row)
 {
 	struct tally old = { .newest_event_ns = INT64_MIN };
@@ -93,8 +96,6 @@ static void uncount(struct tally *tally, const struct verdict *verdict, struct s
 	tally->gain.rows -= old.gain.rows;
 	tally->gain.bytes -= old.gain.bytes;
 	tally->applied -= old.applied;
-	tally->covered -= old.covered;
-	tally->hides -= old.hides;
 }
 
 /* ---- the group ---- */
@@ -303,14 +304,22 @@ static int judge_anew(struct ingest *ingest, struct ingest_load *load, const str
 {
 	struct store_batch *batch = ingest->commit.batch;
 	const struct catalog_group *grp = catalog_find_id(ingest->commit.cat, load->grp->id);
-	struct slice base = slice_of(NULL, 0), row, standing;
-	bool was_refused, is_refused;
+	struct slice base = slice_of(NULL, 0), row, shadowed;
+	struct tally counted = { .newest_event_ns = INT64_MIN };
+	bool was_refused, is_refused, had;
 	struct verdict old, new;
 	int rc = judge_again(load, again, was, &old, &load->old_row, &row, &was_refused);
 
 	if (rc < 0)
 		return rc;
 	uncount(tally, &old, again->entity, was, row);
+	rc = store_batch_get_row(batch, load->shadow, again->entity, &shadowed);
+	had = rc == 0;
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	tally->rows -= had;
+	tally->covered -= had && was.len;
+	tally->hides -= had && !shadowed.len;
 	rc = store_batch_get_row_over(batch, grp->rows, grp->overlay, again->entity, &base);
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
@@ -323,21 +332,19 @@ static int judge_anew(struct ingest *ingest, struct ingest_load *load, const str
 		rc = judge_again(load, again, base, &new, &load->new_row, &row, &is_refused);
 	if (rc < 0)
 		return rc;
-	loading_count(tally, &new, again->entity, base, row);
+	loading_count(&counted, &new, again->entity, base, row);
+	/* The shadow has a row from before: there is no taking it away, but it may as well be the one that stands. */
+	if (!new.writes && had) {
+		row = base;
+		counted.rows++;
+		counted.covered += base.len != 0;
+		counted.hides += !base.len;
+	}
+	loading_add(tally, &counted);
 	tally->figures.refused += (uint64_t)is_refused - was_refused;
 	if (new.has_late && new.late > old.late)
 		rc = store_batch_late(batch, load->shadow, again->entity, buf_slice(&load->scratch_late));
-	if (rc < 0)
-		return rc;
-	if (new.writes)
-		return store_batch_set(batch, load->shadow, again->entity, row);
-	/* The shadow has a row from before: there is no taking it away, but it may as well be the one that stands. */
-	rc = store_batch_get_row(batch, load->shadow, again->entity, &standing);
-	if (rc == 0 && !base.len)
-		tally->hides++;
-	if (rc == 0)
-		rc = store_batch_set(batch, load->shadow, again->entity, base);
-	return rc == -ENOENT ? 0 : rc;
+	return rc == 0 && (new.writes || had) ? store_batch_set(batch, load->shadow, again->entity, row) : rc;
 }
 
 /* ---- a part ---- */
@@ -473,6 +480,31 @@ void loading_part_done(struct work *work, int rc, uint64_t seq, const struct why
 	part->is_busy = false;
 	pthread_cond_signal(&load->ended);
 	pthread_mutex_unlock(&load->lock);
+}
+
+/* ---- filling gaps ---- */
+
+/* A row that was changed since it was copied is touched, and will be judged anew. */
+int loading_apply_fill(struct ingest *ingest, struct work *work, struct why *why)
+{
+	struct filling *filling = (struct filling *)work;
+	int rc = check_work(ingest, filling->load, why);
+
+	if (rc == 0 && ingest->commit.no_room)
+		rc = fail_no_room(&ingest->commit, why);
+	return rc < 0 ? rc : store_batch_sets(ingest->commit.batch, filling->sets);
+}
+
+void loading_fill_done(struct work *work, int rc, uint64_t seq, const struct why *why)
+{
+	struct filling *filling = (struct filling *)work;
+
+	(void)seq;
+	(void)why;
+	if (rc < 0)
+		return;
+	filling->load->total.rows += filling->rows;
+	filling->load->total.covered += filling->rows;
 }
 
 /* ---- touched rows, judged anew ---- */

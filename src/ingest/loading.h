@@ -15,8 +15,8 @@ struct tally {
 	struct ingest_load_figures figures;
 	struct row_weight gain;		/* what the group's counters become, less what they are */
 	uint64_t applied;
-	uint64_t covered;		/* rows that were written for one that stands */
-	uint64_t hides;			/* empty rows */
+	/* Rows of the shadow; those of them that have one below; those that are empty. */
+	uint64_t rows, covered, hides;
 	int64_t newest_event_ns;
 };
 
@@ -122,6 +122,21 @@ struct rejudge {
 	struct tally tally;
 };
 
+/* load.c */
+int loading_fail_stopped(struct why *why);
+
+/* load_judge.c. Judges and hands over what the chunk in hand has, and goes on with the other one; `is_tail`: no more rows come. */
+int loading_flush(struct ingest *ingest, struct ingest_load *load, bool is_tail, struct why *why);
+/* Waits for a part's commit; passes on its failure. */
+int loading_settle(struct ingest_load *load, struct part *part, struct why *why);
+void loading_wait(struct ingest_load *load, struct part *part);
+/* 0, or what the caller says about it. */
+int loading_tell_refused(struct ingest_load *load, struct slice entity, struct slice record, int rc, const struct why *why);
+/* Judges touched rows anew until no more than `few` are left. */
+int loading_judge_touched(struct ingest *ingest, struct ingest_load *load, size_t few, struct why *why);
+/* A shadow that is nearly all of the group becomes its table: copying the rest costs less than folding it all later. */
+int loading_fill_gaps(struct ingest *ingest, struct ingest_load *load, struct why *why);
+
 /* load_commit.c: what the leader does for a load. */
 int loading_apply_part(struct ingest *ingest, struct work *work, struct why *why);
 void loading_part_done(struct work *work, int rc, uint64_t seq, const struct why *why);
@@ -137,6 +152,16 @@ int loading_find(struct ingest_load *load, struct slice entity, struct buf *out)
 /* Judges all touched rows, if there are no more than `limit`. -EAGAIN. */
 int loading_judge_last(struct ingest *ingest, struct ingest_load *load, size_t limit, struct tally *out);
 void loading_free_touches(struct ingest_load *load);
+
+/* A work that copies rows that stand into the shadow, which is nearly all of the group. */
+struct filling {
+	struct work work;
+	struct ingest_load *load;
+	struct slice sets;
+	uint64_t rows;
+};
+int loading_apply_fill(struct ingest *ingest, struct work *work, struct why *why);
+void loading_fill_done(struct work *work, int rc, uint64_t seq, const struct why *why);
 
 struct publishing {
 	struct work work;

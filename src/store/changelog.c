@@ -60,7 +60,8 @@
 enum {
 	SEGMENT_HEAD = 40,
 	ZEROS = 1 << 20,		/* bytes zeroed between two syncs: a smooth load for the commits beside it */
-	BEHIND = 2 << 20,		/* bytes that unsynced writes may be ahead of the disk */
+	BEHIND = 1 << 20,		/* bytes that unsynced writes may be ahead of the disk */
+	NEARLY_FULL = 4 << 20,		/* room in a segment for the next few unsynced records */
 };
 
 /* The number in a name of that kind; 0 if it is another kind of name. */
@@ -427,6 +428,7 @@ static int prepare(struct changelog *log, bool is_quick)
 		return 0;
 	}
 	log->preparing = true;
+	is_quick = is_quick || log->unsynced_to;
 	number = log->segments[log->n_segments - 1].number + 1;
 	if (log->n_spares)
 		spare = log->spares[--log->n_spares];
@@ -473,7 +475,8 @@ static int enter_next(struct changelog *log)
 {
 	int rc;
 
-	if (!log->is_synced && fdatasync(log->fd) < 0)
+	/* Whoever writes without sync may have seen to it already: see changelog_pace. */
+	if (!log->is_synced && (log->relaxed || atomic_load(&log->synced_seq) < log->end.seq - 1) && fdatasync(log->fd) < 0)
 		return -EIO;
 	log->is_synced = true;
 	note_synced(log, log->end.seq - 1);
@@ -590,25 +593,26 @@ int changelog_append(struct changelog *log, struct buf *record, uint32_t checkpo
 }
 
 /* A descriptor of the open segment that stays good when the log goes on to the next one: then that has synced this one. */
-static int hold_segment(struct changelog *log, uint64_t *out_unsynced_to)
+static int hold_segment(struct changelog *log, uint64_t *out_unsynced_to, uint64_t *out_bytes)
 {
 	int fd;
 
 	pthread_mutex_lock(&log->lock);
 	fd = fcntl(log->fd, F_DUPFD_CLOEXEC, 0);
 	*out_unsynced_to = log->unsynced_to;
+	*out_bytes = log->segments[log->n_segments - 1].bytes;
 	pthread_mutex_unlock(&log->lock);
 	return fd < 0 ? -errno : fd;
 }
 
 int changelog_sync(struct changelog *log)
 {
-	uint64_t seq = atomic_load(&log->written_seq), unsynced_to;
+	uint64_t seq = atomic_load(&log->written_seq), unsynced_to, bytes;
 	int fd, rc = 0;
 
 	if (atomic_load(&log->synced_seq) >= seq && !log->relaxed)
 		return 0;
-	fd = hold_segment(log, &unsynced_to);
+	fd = hold_segment(log, &unsynced_to, &bytes);
 	if (fd < 0)
 		return fd;
 	if (fdatasync(fd) < 0)
@@ -621,12 +625,12 @@ int changelog_sync(struct changelog *log)
 
 int changelog_pace(struct changelog *log)
 {
-	uint64_t unsynced_to;
+	uint64_t unsynced_to, bytes;
 	int fd, rc = 0;
 
 	if (log->relaxed)
 		return 0;
-	fd = hold_segment(log, &unsynced_to);
+	fd = hold_segment(log, &unsynced_to, &bytes);
 	if (fd < 0)
 		return fd;
 	if (unsynced_to > BEHIND &&
@@ -634,7 +638,8 @@ int changelog_pace(struct changelog *log)
 	    errno != ENOSYS && errno != EINVAL && errno != ESPIPE && errno != EINTR)
 		rc = -EIO;
 	close(fd);
-	return rc;
+	/* Better here than in the commit that goes on to the next segment. */
+	return rc == 0 && unsynced_to && bytes - unsynced_to < NEARLY_FULL ? changelog_sync(log) : rc;
 }
 
 /* ---- letting go ---- */
