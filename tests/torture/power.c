@@ -12,6 +12,9 @@
  * every value of the writer with what operations 1 to P make of it: nothing lost, nothing of P + 1, no half row, no position
  * that disagrees with its data. store_verify must find no fault either.
  *
+ * Beside the writers a bulk load follows the other, in small commits, into a group of their own: load n gives every entity or a part of them the value n.
+ * However it ends, each load must be there whole or not at all.
+ *
  * With FEATUREFS_TEST_NO_PIN=1 in the environment the same rounds must fail: that shows that the simulation bites.
  */
 #include <dirent.h>
@@ -30,12 +33,16 @@
 #include "base/buf.h"
 #include "catalog/catalog.h"
 #include "ingest/ingest.h"
+#include "ingest/loading.h"
 #include "power_events.h"
 #include "serve/serve.h"
 #include "store/store.h"
 
 enum {
 	WRITERS = 3,
+	LOADER = WRITERS,	/* its number among those who promise */
+	PROMISERS,
+	LOADED = 60,		/* entities of the loads' group */
 	ENTITIES = 40,		/* of each writer */
 	LIVES_MAX = 5,		/* of a round */
 	PAGE = 4096, SECTOR = 512,
@@ -105,7 +112,7 @@ struct world {
 	struct store *store;
 	struct catalog_current *cur;
 	struct ingest *ingest;
-	uint32_t group_id;
+	uint32_t group_id, loaded_id;
 };
 
 static void open_world(const char *path, struct world *out)
@@ -156,6 +163,12 @@ static void make_group(struct world *world)
 
 	ingest_request_new(world->ingest, RECORD_LANE_DIRECT, 0, 0, "power", &req);
 	ingest_request_group_make(req, slice_str("g"), 0, 0, 0755, "root");
+	run(world, req, "make");
+	ingest_request_new(world->ingest, RECORD_LANE_DIRECT, 0, 0, "power", &req);
+	ingest_request_group_define(req, world->group_id, slice_str(schema));
+	run(world, req, "define");
+	ingest_request_new(world->ingest, RECORD_LANE_DIRECT, 0, 0, "power", &req);
+	ingest_request_group_make(req, slice_str("loaded"), 0, 0, 0755, "root");
 	run(world, req, "make");
 	ingest_request_new(world->ingest, RECORD_LANE_DIRECT, 0, 0, "power", &req);
 	ingest_request_group_define(req, world->group_id, slice_str(schema));
@@ -215,6 +228,76 @@ static void *write_on(void *arg)
 	return NULL;
 }
 
+/* Is the entity in load n? Every third load has all of them, so that its table takes the group's place; the others are folded. */
+static bool is_loaded(uint64_t seed, uint64_t n, unsigned entity)
+{
+	return n % 3 == 0 || mix(seed ^ mix(n * 1009 + entity)) % 3 == 0;
+}
+
+static void pack_loaded(uint64_t n, struct buf *out)
+{
+	struct record_stamp stamp = { .event_ns = (int64_t)n, .lane = RECORD_LANE_BATCH };
+	struct record_builder b = { 0 };
+	uint64_t twice = 2 * n;
+	char text[1024];
+	uint16_t at;
+
+	record_builder_reset(&b, 0);
+	at = record_builder_stamp(&b, &stamp);
+	record_builder_cell(&b, SLOT_N, RECORD_PRESENT, type_code(&(struct type){ .base = TYPE_INT64 }), at, slice_of(&n, sizeof n));
+	record_builder_cell(&b, SLOT_TWICE, RECORD_PRESENT, type_code(&(struct type){ .base = TYPE_INT64 }), at,
+			    slice_of(&twice, sizeof twice));
+	record_builder_cell(&b, SLOT_TEXT, RECORD_PRESENT, type_code(&(struct type){ .base = TYPE_STRING }), at,
+			    slice_of(text, text_of(n, text)));
+	buf_reset(out);
+	if (record_builder_finish(&b, out) < 0)
+		die("a record");
+	record_builder_release(&b);
+}
+
+static void load_rows(struct writer *loader, uint64_t n)
+{
+	struct ingest_load_options options = { .group_id = loader->world->loaded_id, .position_key = slice_str("power.load"),
+					       .position = slice_of(&n, sizeof n) };
+	struct buf record = { 0 };
+	struct ingest_load *load;
+	struct why why = { "" };
+	int rc = ingest_load_begin(loader->world->ingest, &options, &load, &why);
+
+	pack_loaded(n, &record);
+	for (unsigned e = 0; rc == 0 && e < LOADED; e++) {
+		char name[32];
+
+		load->chunk_bytes = 2000;
+		if (is_loaded(loader->seed, n, e))
+			rc = ingest_load_row(load, slice_of(name, (size_t)snprintf(name, sizeof name, "l%02u", e)), buf_slice(&record), &why);
+	}
+	if (rc == 0)
+		rc = ingest_load_publish(load, &why);
+	if (rc < 0) {
+		printf("load %" PRIu64 ": %s (%s)\n", n, why.text, strerror(-rc));
+		exit(EXIT_WRONG);
+	}
+	ingest_load_abort(load);
+	buf_release(&record);
+}
+
+static void *load_on(void *arg)
+{
+	struct writer *loader = arg;
+
+	for (uint64_t n = loader->position + 1;; n++) {
+		char text[64];
+
+		snprintf(text, sizeof text, "I %u %" PRIu64, LOADER, n);
+		loader->note(text);
+		load_rows(loader, n);
+		text[0] = 'A';
+		loader->note(text);
+	}
+	return NULL;
+}
+
 /* ---- a life's first deed: is everything there? ---- */
 
 static void wrong(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -229,11 +312,12 @@ static void wrong(const char *fmt, ...)
 	exit(EXIT_WRONG);
 }
 
-static void check_entity(const struct serve_view *view, const struct catalog_group *grp, unsigned t, unsigned entity, uint64_t want)
+static void check_entity(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, uint64_t want)
 {
-	char name[32], text[1024];
+	const char *name = entity.data;
+	char text[1024];
 	struct record row;
-	int rc = serve_row(view, grp, entity_name(t, entity, name), &row);
+	int rc = serve_row(view, grp, entity, &row);
 	uint64_t twice = 2 * want;
 	const struct slice values[] = {
 		slice_of(&want, sizeof want), slice_of(&twice, sizeof twice), slice_of(text, text_of(want, text)),
@@ -257,36 +341,55 @@ static void check_entity(const struct serve_view *view, const struct catalog_gro
 	}
 }
 
+static void check_position(const struct serve_view *view, const char *name, uint64_t least, uint64_t most, uint64_t *out)
+{
+	struct slice bytes;
+
+	*out = 0;
+	if (store_get(view->snap, STORE_POSITIONS, slice_str(name), &bytes) == 0)
+		memcpy(out, bytes.data, sizeof *out);
+	if (*out < least || *out > most)
+		wrong("%s stands at %" PRIu64 ", acknowledged were %" PRIu64 ", begun %" PRIu64, name, *out, least, most);
+}
+
+static void check_loads(const struct serve_view *view, const struct catalog_group *grp, uint64_t seed, uint64_t position)
+{
+	for (unsigned e = 0; e < LOADED; e++) {
+		uint64_t n = position;
+		char name[32];
+
+		while (n && !is_loaded(seed, n, e))
+			n--;
+		check_entity(view, grp, slice_of(name, (size_t)snprintf(name, sizeof name, "l%02u", e)), n);
+	}
+}
+
 static void print_fault(void *arg, const char *fault)
 {
 	(void)arg;
 	printf("verify: %s\n", fault);
 }
 
-static void check_world(struct world *world, uint64_t seed, const uint64_t least[WRITERS], const uint64_t most[WRITERS],
-			uint64_t out_position[WRITERS])
+static void check_world(struct world *world, uint64_t seed, const uint64_t least[PROMISERS], const uint64_t most[PROMISERS],
+			uint64_t out_position[PROMISERS])
 {
-	const struct catalog_group *grp;
+	const struct catalog_group *grp, *loaded;
 	struct serve_view view;
 
 	if (serve_begin(world->store, world->cur, &view) < 0)
 		wrong("no snapshot");
 	grp = catalog_find(view.cat, slice_str("g"));
-	if (!grp)
-		wrong("the group is lost");
+	loaded = catalog_find(view.cat, slice_str("loaded"));
+	if (!grp || !loaded)
+		wrong("a group is lost");
 	world->group_id = grp->id;
+	world->loaded_id = loaded->id;
 	for (unsigned t = 0; t < WRITERS; t++) {
 		uint64_t last[ENTITIES] = { 0 };
-		struct slice bytes;
 		char name[32];
 
 		snprintf(name, sizeof name, "power.%u", t);
-		out_position[t] = 0;
-		if (store_get(view.snap, STORE_POSITIONS, slice_str(name), &bytes) == 0)
-			memcpy(&out_position[t], bytes.data, sizeof out_position[t]);
-		if (out_position[t] < least[t] || out_position[t] > most[t])
-			wrong("writer %u stands at %" PRIu64 ", acknowledged were %" PRIu64 ", begun %" PRIu64, t, out_position[t],
-			      least[t], most[t]);
+		check_position(&view, name, least[t], most[t], &out_position[t]);
 		for (uint64_t n = 1; n <= out_position[t]; n++) {
 			struct op op = op_of(seed, t, n);
 
@@ -294,8 +397,10 @@ static void check_world(struct world *world, uint64_t seed, const uint64_t least
 				last[op.entity[i]] = op.deletes ? 0 : n;
 		}
 		for (unsigned e = 0; e < ENTITIES; e++)
-			check_entity(&view, grp, t, e, last[e]);
+			check_entity(&view, grp, entity_name(t, e, name), last[e]);
 	}
+	check_position(&view, "power.load", least[LOADER], most[LOADER], &out_position[LOADER]);
+	check_loads(&view, loaded, seed, out_position[LOADER]);
 	serve_end(&view);
 	if (store_verify(world->store, print_fault, NULL) != 0)
 		wrong("verify found faults");
@@ -304,10 +409,10 @@ static void check_world(struct world *world, uint64_t seed, const uint64_t least
 /* power --life STORE SEED least0 most0 ... : checks, then writes until the recorder ends it. With SEED 0: makes the store and closes it. */
 static int live(char **argv)
 {
-	uint64_t seed = strtoull(argv[1], NULL, 10), least[WRITERS], most[WRITERS], position[WRITERS];
-	struct writer writers[WRITERS];
+	uint64_t seed = strtoull(argv[1], NULL, 10), least[PROMISERS], most[PROMISERS], position[PROMISERS];
+	struct writer writers[PROMISERS];
 	struct world world = { 0 };
-	pthread_t threads[WRITERS];
+	pthread_t threads[PROMISERS];
 	void (*note)(const char *) = (void (*)(const char *))dlsym(RTLD_DEFAULT, "power_note");
 
 	open_world(argv[0], &world);
@@ -317,19 +422,19 @@ static int live(char **argv)
 		catalog_current_free(world.cur);
 		return store_close(world.store) < 0;
 	}
-	for (unsigned t = 0; t < WRITERS; t++) {
+	for (unsigned t = 0; t < PROMISERS; t++) {
 		least[t] = strtoull(argv[2 + 2 * t], NULL, 10);
 		most[t] = strtoull(argv[3 + 2 * t], NULL, 10);
 	}
 	check_world(&world, seed, least, most, position);
 	if (!note)
 		return 0;	/* the round's last look, without the recorder */
-	for (unsigned t = 0; t < WRITERS; t++) {
+	for (unsigned t = 0; t < PROMISERS; t++) {
 		writers[t] = (struct writer){ .world = &world, .seed = seed, .position = position[t], .t = t, .note = note };
-		if (pthread_create(&threads[t], NULL, write_on, &writers[t]))
+		if (pthread_create(&threads[t], NULL, t == LOADER ? load_on : write_on, &writers[t]))
 			die("pthread_create");
 	}
-	for (unsigned t = 0; t < WRITERS; t++)
+	for (unsigned t = 0; t < PROMISERS; t++)
 		pthread_join(threads[t], NULL);
 	return 0;
 }
@@ -602,7 +707,7 @@ static uint64_t sync_order(const struct disk *disk, uint64_t number)
 
 /* The load's own words: what is acknowledged, and what was begun. */
 struct promise {
-	uint64_t acked[WRITERS], begun[WRITERS];
+	uint64_t acked[PROMISERS], begun[PROMISERS];
 };
 
 static void take_note(struct promise *promise, const char *text)
@@ -610,7 +715,7 @@ static void take_note(struct promise *promise, const char *text)
 	unsigned t;
 	uint64_t n;
 
-	if (sscanf(text + 2, "%u %" SCNu64, &t, &n) != 2 || t >= WRITERS)
+	if (sscanf(text + 2, "%u %" SCNu64, &t, &n) != 2 || t >= PROMISERS)
 		return;
 	if (text[0] == 'A' && n > promise->acked[t])
 		promise->acked[t] = n;
@@ -774,14 +879,15 @@ struct round {
 	uint64_t seed;
 	unsigned boot;
 	unsigned losses, crashes;
+	uint64_t loads;		/* that were acknowledged and not lost again */
 	struct promise base;	/* what holds for the store as the round finds it */
 };
 
 /* Runs a child on the store; returns its exit status. `stop` < 0: without the recorder. */
 static int run_life(const struct round *round, long stop, const struct promise *promise)
 {
-	char boot[64], args[2 + 2 * WRITERS][32], text[32];
-	char *argv[6 + 2 * WRITERS];
+	char boot[64], args[2 + 2 * PROMISERS][32], text[32];
+	char *argv[6 + 2 * PROMISERS];
 	unsigned n = 0;
 	pid_t pid;
 	int status;
@@ -792,7 +898,7 @@ static int run_life(const struct round *round, long stop, const struct promise *
 	argv[n++] = (char *)(uintptr_t)round->store;
 	snprintf(args[0], sizeof args[0], "%" PRIu64, promise ? round->seed : 0);
 	argv[n++] = args[0];
-	for (unsigned t = 0; promise && t < WRITERS; t++) {
+	for (unsigned t = 0; promise && t < PROMISERS; t++) {
 		snprintf(args[1 + 2 * t], 32, "%" PRIu64, promise->acked[t]);
 		snprintf(args[2 + 2 * t], 32, "%" PRIu64, promise->begun[t]);
 		argv[n++] = args[1 + 2 * t];
@@ -864,6 +970,45 @@ static size_t play(struct disk *disk, struct slice trace, size_t cut, struct pro
 	return n;
 }
 
+/* Just behind a random acknowledgement of the trace, of a load if there is one; `events` if there is none. */
+static size_t find_promise(struct slice trace, size_t events)
+{
+	const char *at = trace.data;
+	size_t found = events, n_found = 0;
+	bool of_load = false;
+
+	for (size_t n = 0; n < events; n++) {
+		const char *text = at + sizeof(struct power_event);
+		struct power_event event;
+		bool is_load;
+
+		memcpy(&event, at, sizeof event);
+		at += event_size(&event);
+		if (event.kind != POWER_NOTE || event.text_len < 3 || text[0] != 'A')
+			continue;
+		is_load = text[2] == '0' + LOADER;
+		if (is_load && !of_load)
+			n_found = 0;
+		of_load = of_load || is_load;
+		if (is_load == of_load && rnd(++n_found) == 0)
+			found = n + 1;
+	}
+	return found;
+}
+
+/* Where the power goes. */
+static size_t choose_cut(struct slice trace, size_t events)
+{
+	switch (rnd(4)) {
+	case 0:
+		return find_promise(trace, events);
+	case 1:
+		return rnd(events + 1);
+	default:
+		return events - rnd(events / 3 + 1);
+	}
+}
+
 /* Returns 0, or the exit status of the life that found something wrong. */
 static int one_round(struct round *round)
 {
@@ -892,7 +1037,7 @@ static int one_round(struct round *round)
 			continue;
 		}
 		now = base;
-		play(&disk, trace, rnd(3) ? events - rnd(events / 3 + 1) : rnd(events + 1), &now);
+		play(&disk, trace, choose_cut(trace, events), &now);
 		lose_power(&disk, round->store);
 		buf_release(&bytes);
 		round->boot++;
@@ -904,6 +1049,7 @@ static int one_round(struct round *round)
 	}
 	if (rc == 0)
 		rc = run_life(round, -1, &now);
+	round->loads += now.acked[LOADER] - round->base.acked[LOADER];
 	round->base = now;
 	disk_release(&disk);
 	return rc;
@@ -972,6 +1118,7 @@ int main(int argc, char **argv)
 			printf("power: %lu of %lu rounds, %lu wrong\n", r + 1, rounds, bad);
 		fflush(stdout);
 	}
-	printf("power: %lu rounds, %u losses of power, %u crashes, %lu wrong\n", rounds, round.losses, round.crashes, bad);
+	printf("power: %lu rounds, %u losses of power, %u crashes, %" PRIu64 " loads, %lu wrong\n", rounds, round.losses, round.crashes,
+	       round.loads, bad);
 	return bad != 0;
 }
