@@ -80,6 +80,14 @@ int apply_note_unused(struct commit *commit, uint32_t rows, uint32_t group_id)
 	return store_batch_put(commit->batch, STORE_META, unused_key(rows, key), group_key(group_id, id));
 }
 
+bool apply_is_unused(struct commit *commit, uint32_t rows)
+{
+	struct slice note;
+	char key[32];
+
+	return store_batch_get(commit->batch, STORE_META, unused_key(rows, key), &note) == 0;
+}
+
 int apply_drop_unused(struct commit *commit, uint32_t rows)
 {
 	char key[32];

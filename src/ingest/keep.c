@@ -58,7 +58,8 @@ static int apply_clear(struct ingest *ingest, struct work *work, struct why *why
 
 	(void)why;
 	keeping->begun_ns = clock_monotonic();
-	keeping->is_over = load_is_filling(ingest, keeping->rows);
+	/* The note is what counts, now: a load that was at work when it was listed may have been published since. */
+	keeping->is_over = load_is_filling(ingest, keeping->rows) || !apply_is_unused(commit, keeping->rows);
 	if (keeping->is_over)
 		return 0;
 	if (keeping->last.len)

@@ -214,6 +214,7 @@ int apply_next_number(struct commit *commit, const char *counter, uint32_t *out)
 /* Notes that nobody reads a table of rows of the group, not yet or no more, or takes the note back. */
 int apply_note_unused(struct commit *commit, uint32_t rows, uint32_t group_id);
 int apply_drop_unused(struct commit *commit, uint32_t rows);
+bool apply_is_unused(struct commit *commit, uint32_t rows);
 #define UNUSED_PREFIX "unused."
 
 /* sweep.c */
