@@ -382,6 +382,12 @@ static bool is_pending(struct edit *edit)
 	return is;
 }
 
+/* A file that was removed is another one than what has its name now; only who has it open means it. */
+static bool is_meant(const struct node *open, const struct node *node)
+{
+	return open == node || (!open->is_gone && !node->is_gone && is_same_file(open, node));
+}
+
 /* The next handle on the node's file behind `after`, held; drops `after`. */
 static struct edit *next_edit(struct mount *mount, struct node *node, struct edit *after)
 {
@@ -389,7 +395,7 @@ static struct edit *next_edit(struct mount *mount, struct node *node, struct edi
 
 	pthread_mutex_lock(&mount->lock);
 	edit = after ? after->prev ? after->next : NULL : mount->edits;
-	while (edit && !is_same_file(edit->handle.node, node))
+	while (edit && !is_meant(edit->handle.node, node))
 		edit = edit->next;
 	if (edit)
 		edit->refs++;
