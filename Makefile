@@ -144,6 +144,12 @@ $(UNIT_PROGRAMS) $(BENCH_PROGRAMS) $(call program,$(TORTURE)): $(OUT)/%: $(OUT)/
 	$(call say,LINK,$@)
 	$(link) $(ALL_LIBS) $(TEST_LIBS)
 
+# Redis is compared with where its client is there; tools/setup bench.
+ifeq ($(shell pkg-config --exists hiredis && echo yes),yes)
+$(OUT)/tests/bench/bench_sdk: TEST_LIBS := $(shell pkg-config --libs hiredis)
+$(OUT)/obj/tests/bench/bench_sdk.o: CPPFLAGS += -DBENCH_HIREDIS
+endif
+
 # Somebody else's writer of Avro.
 $(OUT)/tests/unit/test_stream_avro: TEST_LIBS := -lavro
 

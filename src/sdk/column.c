@@ -55,41 +55,60 @@ static enum column_kind kind_of(const struct type *type)
 	}
 }
 
-static int take_as(struct column_sink *sink, const struct view_column *column, enum featurefs_type as, struct why *why)
+void column_init(struct column_sink *sink, const struct view_column *column)
 {
-	if ((as != FEATUREFS_FLOAT32 && as != FEATUREFS_FLOAT64) || !is_number(sink->type))
+	const struct type *type = &column->type;
+
+	*sink = (struct column_sink){ .column = column, .own_width = column_width(type), .own_kind = (uint8_t)kind_of(type),
+				      .code = type_code(type), .unit = 1 };
+	if (type->is_array && base_width[type->base])
+		sink->unit = base_width[type->base];
+}
+
+void column_release(struct column_sink *sink)
+{
+	buf_release(&sink->wide);
+	buf_release(&sink->text);
+}
+
+static int take_as(struct column_sink *sink, enum featurefs_type as, struct why *why)
+{
+	const struct type *type = &sink->column->type;
+
+	if ((as != FEATUREFS_FLOAT32 && as != FEATUREFS_FLOAT64) || !is_number(type))
 		return why_fail(why, EINVAL, "column %s: %s can be had as it is, and numbers of fixed width as float32 or float64",
-				column->name, column->type_name);
-	if ((int)as == (int)sink->type->base)
+				sink->column->name, sink->column->type_name);
+	if ((int)as == (int)type->base)
 		return 0;
 	sink->kind = as == FEATUREFS_FLOAT32 ? COLUMN_F32 : COLUMN_F64;
-	sink->lanes = sink->type->is_array ? sink->type->length : 1;
+	sink->lanes = type->is_array ? type->length : 1;
 	sink->width = (as == FEATUREFS_FLOAT32 ? sizeof(float) : sizeof(double)) * sink->lanes;
 	return 0;
 }
 
-int column_begin(struct column_sink *sink, const struct view_column *column, struct featurefs_column *out, size_t n, struct why *why)
+int column_begin(struct column_sink *sink, struct featurefs_column *out, size_t n, struct why *why)
 {
-	int rc = 0;
-
 	sink->out = out;
-	sink->type = &column->type;
-	sink->code = type_code(&column->type);
-	sink->kind = kind_of(&column->type);
-	sink->width = column_width(&column->type);
-	sink->unit = base_width[column->type.base] && column->type.is_array ? base_width[column->type.base] : 1;
-	if (out->as)
-		rc = take_as(sink, column, out->as, why);
-	if (rc < 0)
-		return rc;
-	if (sink->width && out->stride && out->stride < sink->width)
-		return why_fail(why, EINVAL, "column %s: a value has %zu bytes, the stride is %zu", column->name, sink->width, out->stride);
-	sink->stride = out->stride ? out->stride : sink->width;
+	sink->values = out->values;
+	sink->kind = sink->own_kind;
+	sink->width = sink->own_width;
+	sink->has_notes = out->status || out->event_ns;
+	if (out->as) {
+		int rc = take_as(sink, out->as, why);
+
+		if (rc < 0)
+			return rc;
+	}
+	sink->stride = sink->width;
+	if (out->stride) {
+		if (out->stride < sink->width)
+			return why_fail(why, EINVAL, "column %s: a value has %zu bytes, the stride is %zu", sink->column->name, sink->width,
+					out->stride);
+		sink->stride = out->stride;
+	}
 	if (!sink->width && !out->values != !out->offsets)
-		return why_fail(why, EINVAL, "column %s: the length of a %s varies, so it needs both values and offsets", column->name,
-				column->type_name);
-	if (!out->values)
-		sink->kind = COLUMN_NONE;
+		return why_fail(why, EINVAL, "column %s: the length of a %s varies, so it needs both values and offsets", sink->column->name,
+				sink->column->type_name);
 	column_restart(sink, n);
 	return 0;
 }
@@ -99,7 +118,9 @@ void column_restart(struct column_sink *sink, size_t n)
 	sink->used = sink->present = 0;
 	if (!sink->width && sink->out->offsets)
 		sink->out->offsets[0] = 0;
-	if (sink->out->validity)
+	if (sink->out->validity && n <= 8)
+		sink->out->validity[0] = 0;
+	else if (sink->out->validity)
 		memset(sink->out->validity, 0, (n + 7) / 8);
 }
 
@@ -134,7 +155,7 @@ static double load_number(enum type_base base, const uint8_t *p)
 static void put_numbers(const struct column_sink *sink, char *at, const uint8_t *from)
 {
 	for (uint32_t i = 0; i < sink->lanes; i++) {
-		double number = from ? load_number(sink->type->base, from + (size_t)i * base_width[sink->type->base]) : (double)NAN;
+		double number = from ? load_number(sink->column->type.base, from + (size_t)i * base_width[sink->column->type.base]) : (double)NAN;
 		float narrow = (float)number;
 
 		if (sink->kind == COLUMN_F32)
@@ -154,13 +175,13 @@ static void put_nothing(const struct column_sink *sink, char *at)
 		put_numbers(sink, at, NULL);
 		return;
 	}
-	if (sink->type->base != TYPE_FLOAT32 && sink->type->base != TYPE_FLOAT64) {
+	if (sink->column->type.base != TYPE_FLOAT32 && sink->column->type.base != TYPE_FLOAT64) {
 		memset(at, 0, sink->width);
 		return;
 	}
-	size = base_width[sink->type->base];
+	size = base_width[sink->column->type.base];
 	for (size_t i = 0; i < sink->width; i += size)
-		memcpy(at + i, sink->type->base == TYPE_FLOAT32 ? (const void *)&f32 : (const void *)&f64, size);
+		memcpy(at + i, sink->column->type.base == TYPE_FLOAT32 ? (const void *)&f32 : (const void *)&f64, size);
 }
 
 static void put_fixed(const struct column_sink *sink, char *at, const void *from)
@@ -197,7 +218,7 @@ static int put_text(struct column_sink *sink, struct slice bytes)
 	int rc;
 
 	buf_reset(&sink->text);
-	rc = type_json_print(sink->type, bytes, &sink->text);
+	rc = type_json_print(&sink->column->type, bytes, &sink->text);
 	if (rc == 0)
 		rc = buf_error(&sink->text);
 	if (rc == 0)
@@ -205,20 +226,19 @@ static int put_text(struct column_sink *sink, struct slice bytes)
 	return rc;
 }
 
-static int put_present(struct column_sink *sink, size_t i, const struct column_value *value)
+static int put_present(struct column_sink *sink, size_t i, const struct record_picked *value)
 {
-	struct slice bytes = value->bytes;
-	size_t stored = column_width(sink->type);
+	struct slice bytes = value->value;
 	int rc = 0;
 
-	if (value->code != sink->code)
-		rc = type_widen(sink->type, value->code, value->bytes, &sink->wide, &bytes);
+	if (value->type != sink->code)
+		rc = type_widen(&sink->column->type, value->type, value->value, &sink->wide, &bytes);
 	if (rc < 0)
 		return rc;
-	if ((stored && bytes.len != stored) || bytes.len % sink->unit)
+	if ((sink->own_width && bytes.len != sink->own_width) || bytes.len % sink->unit)
 		return -EBADMSG;
-	if (stored)
-		put_fixed(sink, (char *)sink->out->values + i * sink->stride, bytes.data);
+	if (sink->own_width)
+		put_fixed(sink, sink->values + i * sink->stride, bytes.data);
 	else if (sink->kind == COLUMN_JSON)
 		rc = put_text(sink, bytes);
 	else
@@ -226,23 +246,23 @@ static int put_present(struct column_sink *sink, size_t i, const struct column_v
 	return rc;
 }
 
-int column_put(struct column_sink *sink, size_t i, const struct column_value *value)
+int column_put_any(struct column_sink *sink, size_t i, const struct record_picked *value)
 {
 	struct featurefs_column *out = sink->out;
 	int rc = 0;
 
 	if (out->status)
-		out->status[i] = value->status;
+		out->status[i] = value->state;
 	if (out->event_ns)
 		out->event_ns[i] = value->event_ns;
-	if (value->status == FEATUREFS_PRESENT) {
+	if (value->state == FEATUREFS_PRESENT) {
 		sink->present++;
 		if (out->validity)
 			out->validity[i / 8] |= (uint8_t)(1u << (i % 8));
-		if (sink->kind != COLUMN_NONE)
+		if (sink->values)
 			rc = put_present(sink, i, value);
-	} else if (sink->kind != COLUMN_NONE && sink->width) {
-		put_nothing(sink, (char *)out->values + i * sink->stride);
+	} else if (sink->values && sink->width) {
+		put_nothing(sink, sink->values + i * sink->stride);
 	}
 	if (!sink->width && out->offsets)
 		out->offsets[i + 1] = (int64_t)(sink->used / sink->unit);
@@ -253,11 +273,5 @@ int column_end(struct column_sink *sink)
 {
 	sink->out->values_len = sink->used;
 	sink->out->n_present = sink->present;
-	return !sink->width && sink->kind != COLUMN_NONE && sink->used > sink->out->values_room ? -ENOBUFS : 0;
-}
-
-void column_release(struct column_sink *sink)
-{
-	buf_release(&sink->wide);
-	buf_release(&sink->text);
+	return !sink->width && sink->values && sink->used > sink->out->values_room ? -ENOBUFS : 0;
 }

@@ -5,8 +5,8 @@
  * A handle that was opened by a mount point follows the mount: if another store is mounted there, it reads that one. One that was opened by
  * its STORE stays with the path. Either may be replaced at any time by a restore or a new store, and a read must not show what was there
  * before. So each call that begins more than CHECK_NS after the last look asks anew: is the map's file still the one at that path, is
- * it whole, has the kernel's table of mounts changed? That is a few system calls. It is early enough, for between the replacement of a
- * store and the first write that is acknowledged in the new one lies the start of a daemon, which takes many times as long.
+ * it whole, has the kernel's table of mounts changed? That is a few system calls, by a clock that ticks every few milliseconds. It is
+ * early enough, for between the replacement of a store and the first write that is acknowledged in the new one lies the start of a daemon, which takes many times as long.
  *
  * Where the map can't be opened (permissions, recovery), the handle reads through the mount, and tries the map again now and then.
  */
@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/num.h"
@@ -236,23 +237,31 @@ static bool is_due(struct featurefs *fs, int64_t now_ns)
 	return since > CHECK_NS || since < 0 || (map && atomic_load_explicit(&map->is_stale, memory_order_relaxed));
 }
 
+static int64_t coarse_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return (int64_t)now.tv_sec * CLOCK_SECOND + now.tv_nsec;
+}
+
 static int refresh(struct featurefs *fs, struct why *why)
 {
 	int rc = 0;
 
 	pthread_mutex_lock(&fs->lock);
-	if (is_due(fs, clock_now()))
-		rc = look(fs, clock_now(), why);
+	if (is_due(fs, coarse_now()))
+		rc = look(fs, coarse_now(), why);
 	pthread_mutex_unlock(&fs->lock);
 	return rc;
 }
 
-int sdk_begin(struct featurefs *fs, struct sdk_lease **out, struct why *why)
+int sdk_begin_untimed(struct featurefs *fs, struct sdk_lease **out, struct why *why)
 {
 	int tries = 0;
 
 	for (;;) {
-		int64_t now_ns = clock_now();
+		int64_t now_ns = coarse_now();
 		int rc = is_due(fs, now_ns) ? refresh(fs, why) : 0;
 		struct sdk_map *map = atomic_load_explicit(&fs->map, memory_order_acquire);
 
@@ -266,6 +275,15 @@ int sdk_begin(struct featurefs *fs, struct sdk_lease **out, struct why *why)
 	}
 }
 
+int sdk_begin(struct featurefs *fs, struct sdk_lease **out, struct why *why)
+{
+	int rc = sdk_begin_untimed(fs, out, why);
+
+	if (rc == 0)
+		(*out)->view.now_ns = clock_now();
+	return rc;
+}
+
 /* ---- what other files ask ---- */
 
 int sdk_mount_dir(struct featurefs *fs, struct buf *out, struct why *why)
@@ -274,7 +292,7 @@ int sdk_mount_dir(struct featurefs *fs, struct buf *out, struct why *why)
 
 	/* A table that has changed is looked at now: a write must not go to another store. */
 	pthread_mutex_lock(&fs->lock);
-	rc = look(fs, clock_now(), why);
+	rc = look(fs, coarse_now(), why);
 	if (fs->mount.dir)
 		rc = 0;
 	pthread_mutex_lock(&sdk_lock);
@@ -458,7 +476,7 @@ int featurefs_where(struct featurefs *fs, struct featurefs_place *out)
 	int rc;
 
 	pthread_mutex_lock(&fs->lock);
-	rc = look(fs, clock_now(), &why);
+	rc = look(fs, coarse_now(), &why);
 	pthread_mutex_lock(&sdk_lock);
 	if (rc == 0)
 		rc = show(&fs->shown_store, fs->store);

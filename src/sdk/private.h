@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <featurefs.h>
+#include <string.h>
 #include "base/buf.h"
 #include "base/why.h"
 #include "catalog/catalog.h"
@@ -110,6 +111,8 @@ enum { SDK_BY_MOUNT = 1 };		/* returned where reads go through the mount */
 
 /* Begins a read: 0 with a lease, SDK_BY_MOUNT, or a negative errno. */
 int sdk_begin(struct featurefs *fs, struct sdk_lease **out, struct why *why);
+/* The same by a clock that is some milliseconds behind at times, but costs next to nothing: the caller sets the time by which TTL is judged. */
+int sdk_begin_untimed(struct featurefs *fs, struct sdk_lease **out, struct why *why);
 /* Where the mount is, for writing and for reading through it: appends its path. -ENOTCONN. */
 int sdk_mount_dir(struct featurefs *fs, struct buf *out, struct why *why);
 /* The catalog as it is now, from the map or through the mount; counted for the caller. */
@@ -150,6 +153,7 @@ struct view_reader {
 	struct view_reader *next;
 	struct catalog *cat;		/* what the plan is made from; NULL: there is none yet */
 	struct plan_part *parts;
+	bool has_ttl;			/* one of the groups has */
 	struct read_scratch *scratch;
 };
 
@@ -181,35 +185,55 @@ int sdk_read(struct featurefs_view *view, const struct featurefs_keys *keys, siz
 
 /* ---- column.c: values into the caller's memory ---- */
 
-/* A column while a call fills it. */
+/* A column of a reader: what its type says, and the caller's while a call fills it. */
 struct column_sink {
-	struct featurefs_column *out;
-	const struct type *type;
-	enum column_kind {
-		COLUMN_NONE, COLUMN_1, COLUMN_4, COLUMN_8, COLUMN_WIDE, COLUMN_F32, COLUMN_F64, COLUMN_BYTES, COLUMN_JSON,
-	} kind;
-	uint8_t code;			/* of the type: stored bytes of another one are widened first */
-	size_t width, stride;		/* bytes */
-	uint32_t lanes;			/* COLUMN_F32 and F64: elements of a value */
+	const struct view_column *column;	/* this and what follows up to `out`: settled once */
+	size_t own_width;		/* bytes of a value of the type; 0: lengths vary */
 	size_t unit;			/* COLUMN_BYTES: offsets count these */
-	size_t used, present;		/* bytes; values */
+	uint8_t own_kind;
+	uint8_t code;			/* of the type: stored bytes of another one are widened first */
 	struct buf wide, text;		/* for widening; for JSON */
+	struct featurefs_column *out;	/* this and what follows: of the call */
+	char *values;			/* NULL: not wanted */
+	size_t width, stride;		/* bytes */
+	size_t used, present;		/* bytes; values */
+	uint32_t lanes;			/* COLUMN_F32 and F64: elements of a value */
+	uint8_t kind;			/* enum column_kind */
+	bool has_notes;			/* statuses or event times are wanted */
 };
 
-struct column_value {
-	uint8_t status;			/* enum featurefs_status */
-	uint8_t code;			/* of the type that `bytes` is encoded in */
-	struct slice bytes;
-	int64_t event_ns;
-};
+enum column_kind { COLUMN_1, COLUMN_4, COLUMN_8, COLUMN_WIDE, COLUMN_F32, COLUMN_F64, COLUMN_BYTES, COLUMN_JSON };
 
 size_t column_width(const struct type *type);	/* 0: lengths vary */
-/* Takes the caller's column for n values. -EINVAL. */
-int column_begin(struct column_sink *sink, const struct view_column *column, struct featurefs_column *out, size_t n, struct why *why);
-void column_restart(struct column_sink *sink, size_t n);	/* as before the first value */
-int column_put(struct column_sink *sink, size_t i, const struct column_value *value);		/* -EBADMSG, -ENOMEM */
-int column_end(struct column_sink *sink);		/* -ENOBUFS */
+void column_init(struct column_sink *sink, const struct view_column *column);
 void column_release(struct column_sink *sink);
+/* Takes the caller's column for n values. -EINVAL. */
+int column_begin(struct column_sink *sink, struct featurefs_column *out, size_t n, struct why *why);
+void column_restart(struct column_sink *sink, size_t n);	/* as before the first value */
+/* Value i; `state` is enum featurefs_status. -EBADMSG, -ENOMEM. */
+int column_put_any(struct column_sink *sink, size_t i, const struct record_picked *value);
+int column_end(struct column_sink *sink);		/* -ENOBUFS */
+
+/* The most frequent case in line: a value that is there, as it is stored, of a width that a register has. */
+static inline int column_put(struct column_sink *sink, size_t i, const struct record_picked *value)
+{
+	char *to;
+
+	if (__builtin_expect(value->state != FEATUREFS_PRESENT || sink->kind > COLUMN_8 || value->type != sink->code ||
+			     value->value.len != sink->width || sink->has_notes || !sink->values, 0))
+		return column_put_any(sink, i, value);
+	to = sink->values + i * sink->stride;
+	if (sink->kind == COLUMN_8)
+		memcpy(to, value->value.data, 8);
+	else if (sink->kind == COLUMN_4)
+		memcpy(to, value->value.data, 4);
+	else
+		memcpy(to, value->value.data, 1);
+	sink->present++;
+	if (sink->out->validity)
+		sink->out->validity[i / 8] |= (uint8_t)(1u << (i % 8));
+	return 0;
+}
 
 /* ---- keys.c ---- */
 

@@ -8,13 +8,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include "base/clock.h"
 
 enum { BLOCK = 32 };		/* rows on their way from memory at once; more don't help, for a core has some ten misses in flight */
 
 struct read_scratch {
 	struct column_sink *sinks;
 	unsigned n_sinks;
-	struct serve_cell *cells;
+	struct record_picked *cells;
 	struct slice names[BLOCK];
 	struct record rows[BLOCK];
 	char rooms[BLOCK][KEYS_ROOM];
@@ -33,6 +34,8 @@ int read_scratch_new(const struct featurefs_view *view, struct read_scratch **ou
 		read_scratch_free(scratch);
 		return -ENOMEM;
 	}
+	for (unsigned c = 0; c < view->n_columns; c++)
+		column_init(&scratch->sinks[c], &view->columns[c]);
 	*out = scratch;
 	return 0;
 }
@@ -54,12 +57,8 @@ static int put_row(const struct serve_view *from, const struct plan_part *plan, 
 	int rc = 0;
 
 	serve_cells(from, plan->grp, row, plan->slots, n, scratch->cells);
-	for (unsigned c = 0; c < n && rc == 0; c++) {
-		const struct serve_cell *cell = &scratch->cells[c];
-		const struct column_value value = { (uint8_t)cell->status, cell->type_code, cell->value, cell->event_ns };
-
-		rc = column_put(&scratch->sinks[plan->columns[c]], i, &value);
-	}
+	for (unsigned c = 0; c < n && rc == 0; c++)
+		rc = column_put(&scratch->sinks[plan->columns[c]], i, &scratch->cells[c]);
 	return rc;
 }
 
@@ -91,14 +90,16 @@ int sdk_read(struct featurefs_view *view, const struct featurefs_keys *keys, siz
 
 	if (rc < 0)
 		return rc;
-	source = sdk_begin(view->fs, &lease, why);
+	source = sdk_begin_untimed(view->fs, &lease, why);
 	if (source < 0)
 		return source;
 	rc = view_reader_begin(view, source == 0 ? lease->cat : NULL, &reader, why);
 	if (rc < 0)
 		goto out;
+	if (reader->has_ttl && source == 0)
+		lease->view.now_ns = clock_now();
 	for (unsigned c = 0; c < view->n_columns && rc == 0; c++)
-		rc = column_begin(&reader->scratch->sinks[c], &view->columns[c], &columns[c], n, why);
+		rc = column_begin(&reader->scratch->sinks[c], &columns[c], n, why);
 	if (rc == 0 && source == SDK_BY_MOUNT)
 		rc = remote_read(view, keys, n_keys, n, reader->scratch->sinks, why);
 	for (unsigned p = 0; p < view->n_parts && rc == 0 && source == 0; p++)

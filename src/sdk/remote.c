@@ -327,20 +327,20 @@ static int put_column(int dir, struct slice entity, yyjson_doc *doc, const struc
 		      struct buf *bytes, struct why *why)
 {
 	yyjson_val *val = doc ? yyjson_obj_get(features_of(doc), column->feature) : NULL;
-	struct column_value value = { .status = FEATUREFS_MISSING, .code = type_code(&column->type) };
+	struct record_picked value = { .state = FEATUREFS_MISSING, .type = type_code(&column->type) };
 	int rc;
 
 	if (val && sink->out->event_ns)
 		value.event_ns = file_time(dir, entity, column->feature);
 	if (val && yyjson_is_null(val)) {
-		value.status = FEATUREFS_NULL;
+		value.state = FEATUREFS_NULL;
 	} else if (val) {
 		buf_reset(bytes);
 		rc = type_json_parse(&column->type, true, val, bytes, why);
 		if (rc < 0)
 			return rc;
-		value.status = FEATUREFS_PRESENT;
-		value.bytes = buf_slice(bytes);
+		value.state = FEATUREFS_PRESENT;
+		value.value = buf_slice(bytes);
 	}
 	return column_put(sink, i, &value);
 }

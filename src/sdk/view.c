@@ -500,8 +500,11 @@ int view_reader_begin(struct featurefs_view *view, struct catalog *cat, struct v
 	if (rc == 0 && cat && reader->cat != cat) {
 		catalog_unref(reader->cat);
 		reader->cat = NULL;
-		for (unsigned i = 0; rc == 0 && i < view->n_parts; i++)
+		reader->has_ttl = false;
+		for (unsigned i = 0; rc == 0 && i < view->n_parts; i++) {
 			rc = plan_part(view, &view->parts[i], cat, &reader->parts[i], why);
+			reader->has_ttl |= rc == 0 && reader->parts[i].grp->ttl_ns != 0;
+		}
 		if (rc == 0)
 			reader->cat = catalog_ref(cat);
 		else

@@ -1,42 +1,43 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Many rows and many cells. A random row of a large map costs some cache misses on the way through the tree, which depend on each other, and as
- * many for the row itself, which do not: so the rows of a few dozen entities are looked up first, and the lines of each are asked for while
- * the next one is being found.
- */
+/* Many rows and many cells at once, for views. */
 #include "serve/serve.h"
 
 #include <errno.h>
 
-enum { LINE = 64, LINES_MAX = 8 };	/* bytes that a core fetches at once; of larger rows the processor guesses the rest */
+enum { AT_ONCE = 64 };
 
-static void fetch(struct slice bytes)
+/* What stands over the group's rows comes first; where it says nothing, they do. An empty row hides what is below it. */
+static int get_rows(const struct serve_view *view, const struct catalog_group *grp, const struct slice *entities, size_t n,
+		    struct slice *out)
 {
-	const char *at = bytes.data;
-	size_t len = bytes.len < LINE * LINES_MAX ? bytes.len : LINE * LINES_MAX;
+	struct slice asked[AT_ONCE], below[AT_ONCE];
+	size_t places[AT_ONCE], missing = 0;
+	int rc = store_get_rows(view->snap, grp->overlay ? grp->overlay : grp->rows, entities, n, out);
 
-	for (size_t i = 0; i < len; i += LINE)
-		__builtin_prefetch(at + i);
+	if (rc < 0 || !grp->overlay)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		if (out[i].data)
+			continue;
+		places[missing] = i;
+		asked[missing++] = entities[i];
+	}
+	rc = store_get_rows(view->snap, grp->rows, asked, missing, below);
+	for (size_t i = 0; i < missing && rc == 0; i++)
+		out[places[i]] = below[i];
+	return rc;
 }
 
 int serve_rows(const struct serve_view *view, const struct catalog_group *grp, const struct slice *entities, size_t n, struct record *out)
 {
-	int rc;
+	struct slice bytes[AT_ONCE];
 
-	for (size_t i = 0; i < n; i++) {
-		struct slice bytes;
+	for (size_t begin = 0; begin < n; begin += AT_ONCE) {
+		size_t count = n - begin < AT_ONCE ? n - begin : AT_ONCE;
+		int rc = get_rows(view, grp, entities + begin, count, bytes);
 
-		rc = store_get_row_over(view->snap, grp->rows, grp->overlay, entities[i], &bytes);
-		if (rc == -ENOENT)
-			bytes = slice_of(NULL, 0);
-		else if (rc < 0)
-			return rc;
-		fetch(bytes);
-		out[i].data = bytes.data;
-		out[i].len = bytes.len;
-	}
-	for (size_t i = 0; i < n; i++) {
-		rc = record_view(slice_of(out[i].data, out[i].len), &out[i]);
+		for (size_t i = 0; i < count && rc == 0; i++)
+			rc = record_view(bytes[i], &out[begin + i]);
 		if (rc < 0)
 			return rc;
 	}
@@ -44,29 +45,18 @@ int serve_rows(const struct serve_view *view, const struct catalog_group *grp, c
 }
 
 void serve_cells(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec, const uint16_t *slots,
-		 unsigned n, struct serve_cell *out)
+		 unsigned n, struct record_picked *out)
 {
-	enum { AT_ONCE = 64 };
-	struct record_picked picked[AT_ONCE];
+	static const uint8_t statuses[] = {
+		[RECORD_ABSENT] = SERVE_MISSING, [RECORD_PRESENT] = SERVE_PRESENT, [RECORD_NULL] = SERVE_NULL, [RECORD_DELETED] = SERVE_MISSING,
+	};
 
-	for (unsigned begin = 0; begin < n; begin += AT_ONCE) {
-		unsigned count = n - begin < AT_ONCE ? n - begin : AT_ONCE;
-
-		record_pick(rec, slots + begin, count, picked);
-		for (unsigned i = 0; i < count; i++) {
-			struct serve_cell *cell = &out[begin + i];
-
-			cell->status = SERVE_MISSING;
-			cell->event_ns = 0;
-			if (picked[i].state != RECORD_PRESENT && picked[i].state != RECORD_NULL)
-				continue;
-			cell->event_ns = picked[i].event_ns;
-			cell->type_code = picked[i].type;
-			cell->value = picked[i].value;
-			if (serve_is_expired(view, grp, picked[i].event_ns))
-				cell->status = SERVE_EXPIRED;
-			else
-				cell->status = picked[i].state == RECORD_PRESENT ? SERVE_PRESENT : SERVE_NULL;
-		}
+	record_pick(rec, slots, n, out);
+	for (unsigned i = 0; i < n; i++) {
+		out[i].state = statuses[out[i].state & 3];
+		if (out[i].state == SERVE_MISSING)
+			out[i].event_ns = 0;
+		else if (grp->ttl_ns && serve_is_expired(view, grp, out[i].event_ns))
+			out[i].state = SERVE_EXPIRED;
 	}
 }

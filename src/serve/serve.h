@@ -58,14 +58,9 @@ void serve_row_times(const struct serve_view *view, const struct catalog_group *
  */
 int serve_rows(const struct serve_view *view, const struct catalog_group *grp, const struct slice *entities, size_t n, struct record *out);
 
-struct serve_cell {
-	enum serve_status status;
-	uint8_t type_code;
-	struct slice value;		/* of PRESENT */
-	int64_t event_ns;		/* 0 if MISSING */
-};
+/* `out` as record_pick gives it, but for `state`, which is enum serve_status; a MISSING one has no event time. */
 void serve_cells(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec, const uint16_t *slots,
-		 unsigned n, struct serve_cell *out);
+		 unsigned n, struct record_picked *out);
 
 /* When a value of that event time expires: from then on it is gone. INT64_MAX: never. */
 int64_t serve_end_ns(const struct catalog_group *grp, int64_t event_ns);

@@ -22,9 +22,21 @@ enum {
 #define ENV_OWN_NAMES "store."
 #define ENV_SEQ_NAME "store.seq"	/* u64: the newest commit that is in the map */
 
+/* Where the tree of rows begins in a snapshot: see tree.c. */
+struct tree {
+	uint64_t txnid;			/* of which this is known */
+	unsigned moves;			/* and since when the map is at this address */
+	bool is_known, is_usable;
+	unsigned depth;
+	const uint8_t *base;		/* of the map in memory */
+	uint64_t pages;			/* of it */
+	uint64_t root;			/* number of a page */
+};
+
 struct store_snap {
 	struct store *store;
 	MDB_txn *txn;
+	struct tree tree;
 	struct store_snap *next;	/* in the list of free ones */
 };
 
@@ -94,6 +106,7 @@ struct store {
 	pthread_cond_t resized;		/* of a reader, with snap_lock, as the next two */
 	_Atomic unsigned active;	/* snapshots that see something */
 	_Atomic bool resizing;		/* none may begin just now */
+	_Atomic unsigned moves;		/* how often the map was mapped anew */
 
 	struct changelog log;
 	struct store_batch batch;

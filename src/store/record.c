@@ -234,19 +234,18 @@ void record_restamp(void *bytes, const struct record *rec, const struct record_s
 	}
 }
 
-/* The cell for a slot never stands behind the index of that number; `from` bounds the search from below. */
-static unsigned seek_cell(const struct record *rec, uint16_t slot, unsigned from)
+/* The cell for a slot never stands behind the index of that number; `from` bounds the search from below. Right there where
+ * every slot before it has a cell. */
+static inline unsigned seek_cell(const struct record *rec, const uint8_t *cells, uint16_t slot, unsigned from)
 {
 	unsigned high = slot < rec->cells ? slot : rec->cells - 1u, low = from;
 
-	if (high < low)
-		return low;
-	if (le_get16(cell_at(rec, high)) == slot)
-		return high;
+	if (high < low || le_get16(cells + CELL * (size_t)high) == slot)
+		return high < low ? low : high;
 	while (low < high) {
 		unsigned mid = low + (high - low) / 2;
 
-		if (le_get16(cell_at(rec, mid)) < slot)
+		if (le_get16(cells + CELL * (size_t)mid) < slot)
 			low = mid + 1;
 		else
 			high = mid;
@@ -254,36 +253,38 @@ static unsigned seek_cell(const struct record *rec, uint16_t slot, unsigned from
 	return low;
 }
 
+static inline void pick(const struct record *rec, const uint8_t *cell, bool is_first, struct slice heap, struct record_picked *out)
+{
+	uint32_t begin = is_first ? 0 : cell_end(cell - CELL), end = cell_end(cell);
+	unsigned stamp = le_get16(cell + 2);
+
+	out->state = cell_state(cell);
+	out->type = (uint8_t)(cell[7] >> 2);
+	out->event_ns = stamp < rec->stamps ? (int64_t)le_get64(stamp_at(rec, stamp)) : 0;
+	if (out->state != RECORD_PRESENT || begin > end || end > heap.len)
+		begin = end = 0;
+	out->value = slice_of((const uint8_t *)heap.data + begin, end - begin);
+}
+
 void record_pick(const struct record *rec, const uint16_t *slots, unsigned n, struct record_picked *out)
 {
-	const uint8_t *cells, *heap, *cell;
-	unsigned i = 0, stamp;
-	uint32_t begin, end;
-	size_t heap_len;
+	const uint8_t *cells = NULL;
+	struct slice heap = { 0 };
+	unsigned i = 0;
 
-	memset(out, 0, n * sizeof *out);
-	if (!rec->cells)
-		return;
-	cells = cell_at(rec, 0);
-	heap = rec->data + tables_len(rec);
-	heap_len = rec->len - tables_len(rec);
-	for (unsigned k = 0; k < n && i < rec->cells; k++) {
-		struct record_picked *picked = &out[k];
-
-		i = seek_cell(rec, slots[k], i);
-		cell = cells + CELL * (size_t)i;
-		if (le_get16(cell) != slots[k])
-			continue;
-		picked->state = cell_state(cell);
-		picked->type = (uint8_t)(cell[7] >> 2);
-		stamp = le_get16(cell + 2);
-		if (stamp < rec->stamps)
-			picked->event_ns = (int64_t)le_get64(stamp_at(rec, stamp));
-		begin = i ? cell_end(cell - CELL) : 0;
-		end = cell_end(cell);
-		if (picked->state == RECORD_PRESENT && begin <= end && end <= heap_len)
-			picked->value = slice_of(heap + begin, end - begin);
-		i++;
+	if (rec->cells) {
+		cells = cell_at(rec, 0);
+		heap = slice_of(rec->data + tables_len(rec), rec->len - tables_len(rec));
+	}
+	for (unsigned k = 0; k < n; k++) {
+		if (i < rec->cells)
+			i = seek_cell(rec, cells, slots[k], i);
+		if (i < rec->cells && le_get16(cells + CELL * (size_t)i) == slots[k]) {
+			pick(rec, cells + CELL * (size_t)i, i == 0, heap, &out[k]);
+			i++;
+		} else {
+			out[k] = (struct record_picked){ .state = RECORD_ABSENT };
+		}
 	}
 }
 

@@ -67,6 +67,7 @@ static int adopt_size(struct store *store)
 		while (atomic_load(&store->active) && rc != ETIMEDOUT)
 			rc = pthread_cond_timedwait(&store->resized, &store->snap_lock, &due);
 		rc = atomic_load(&store->active) ? MDB_MAP_RESIZED : mdb_env_set_mapsize(store->env, 0);
+		atomic_fetch_add(&store->moves, 1);
 		atomic_store(&store->resizing, false);
 		pthread_cond_broadcast(&store->resized);
 	}

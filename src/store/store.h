@@ -127,6 +127,10 @@ int store_get_row(struct store_snap *snap, uint32_t rows, struct slice entity, s
 /* The same through an overlay: a table whose rows stand for those of `rows`; an empty one hides. 0: there is none. */
 int store_get_row_over(struct store_snap *snap, uint32_t rows, uint32_t overlay, struct slice entity, struct slice *out);
 
+/* Many rows at once, much faster than one by one where they are not in the processor's cache, and their memory is under
+ * way when this returns. out[i] is empty where there is no row (NULL) or an empty one. */
+int store_get_rows(struct store_snap *snap, uint32_t rows, const struct slice *entities, size_t n, struct slice *out);
+
 /* Walks in order of keys. `prefix` bounds a plain table's walk. store_walk_rows begins behind `after` (empty: at the
  * first). */
 struct store_walk;
