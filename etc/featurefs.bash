@@ -39,7 +39,7 @@ _featurectl() {
 		mapfile -t COMPREPLY < <(compgen -W "$(featurectl --help 2> /dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p')" -- "$word")
 	else
 		case $command in
-		get | put | delete | errors | dump)
+		get | put | delete | errors | dump | stats)
 			case ${#args[@]} in
 			0) mapfile -t COMPREPLY < <(cd "$mount" 2> /dev/null && compgen -d -- "$word") ;;
 			1) ;;		# a group may have millions of entities

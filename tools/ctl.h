@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <featurefs.h>
 #include "base/buf.h"
 #include "base/slice.h"
 #include "base/why.h"
@@ -48,6 +49,7 @@ int ctl_put(struct ctl *ctl, int argc, char **argv);
 int ctl_import(struct ctl *ctl, int argc, char **argv);
 int ctl_delete(struct ctl *ctl, int argc, char **argv);
 int ctl_dump(struct ctl *ctl, int argc, char **argv);
+int ctl_stats(struct ctl *ctl, int argc, char **argv);
 int ctl_backup(struct ctl *ctl, int argc, char **argv);
 int ctl_restore(struct ctl *ctl, int argc, char **argv);
 int ctl_verify(struct ctl *ctl, int argc, char **argv);
@@ -128,6 +130,21 @@ const struct catalog_feature *ctl_group_feature(const struct ctl *ctl, const str
 void ctl_group_reason(const struct ctl_mount *mount, const char *group, int64_t since_ns, struct buf *out);
 /* The same from the text of .errors. */
 void ctl_reason_find(struct slice errors, uid_t uid, int64_t since_ns, struct buf *out);
+
+/* ---- ctl_sdk.c ---- */
+
+/* The store that -m, -s or the mount table names, by the client library. An exit code. */
+int ctl_open(const struct ctl *ctl, struct featurefs **out);
+/* Says why a call of the library failed, in its own words, and returns the exit code. */
+int ctl_fail_sdk(const struct ctl *ctl, int rc);
+/* A group's definition by the library. An exit code. */
+int ctl_sdk_group(const struct ctl *ctl, struct featurefs *fs, const char *group, struct catalog_group **out);
+
+/* ---- ctl_status.c ---- */
+
+/* "key: value" lines, lined up and with units. */
+void ctl_print_lines(struct slice text, struct buf *out);
+int ctl_print_out(const struct ctl *ctl, const struct buf *out);
 
 /* ---- ctl_json.c ---- */
 

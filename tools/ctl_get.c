@@ -1,191 +1,155 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading through the mount. A single feature is its file, byte for byte. Several come from one read of .row, so that
- * they belong together; their times and lanes are attributes of their files. The files cannot tell a value that
- * expired from one that was never there: both are missing.
+ * Values of one entity, all from one snapshot, with their times and lanes. They come by the client library, which tells a value that expired
+ * from one that was never there, unless it has to read through the mount.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
-#include <yyjson.h>
 #include "ctl.h"
 #include "base/clock.h"
 
-enum {
-	VALUE_MAX = 2 << 20, ROW_MAX = 64 << 20,	/* bytes of text: more than the store's bounds */
-	VALUE_SHOWN = 60,				/* bytes of a value in a table on a terminal */
+enum { VALUE_SHOWN = 60 };		/* bytes of a value in a table on a terminal */
+
+/* One value, kept beyond the library's call. */
+struct got {
+	char *feature;
+	enum featurefs_status status;
+	struct buf text, json, lane;
+	int64_t event_ns;
 };
 
 struct ask {
 	const struct ctl *ctl;
-	struct ctl_mount mount;
+	struct featurefs *fs;
 	struct catalog_group *grp;
 	const char *group, *entity;
 	char **names;			/* of features; none: all */
 	int n;
-	bool json;
+	bool json, is_mapped;
+	struct got *got;
+	size_t n_got;
 };
 
-static int fail_missing_entity(const struct ask *ask)
+static int keep(void *arg, const struct featurefs_value *value)
 {
-	return ctl_fail(ask->ctl, CTL_NONE, "missing: there is no entity %s in %s", ask->entity, ask->group);
+	struct ask *ask = arg;
+	struct got *got = reallocarray(ask->got, ask->n_got + 1, sizeof *got);
+
+	if (!got)
+		return -ENOMEM;
+	ask->got = got;
+	got += ask->n_got;
+	*got = (struct got){ .feature = strdup(value->feature), .status = value->status, .event_ns = value->event_ns };
+	if (!got->feature)
+		return -ENOMEM;
+	ask->n_got++;
+	buf_append(&got->text, value->text, value->text_len);
+	buf_append(&got->json, value->json, value->json_len);
+	buf_append_str(&got->lane, value->lane);
+	return buf_error(&got->text) < 0 || buf_error(&got->json) < 0 || buf_error(&got->lane) < 0 ? -ENOMEM : 0;
 }
 
-static int fail_missing(const struct ask *ask, const char *feature)
+static void release(struct ask *ask)
 {
-	char ttl[CLOCK_TEXT_MAX], path[PATH_MAX];
-	struct stat st;
+	for (size_t i = 0; i < ask->n_got; i++) {
+		free(ask->got[i].feature);
+		buf_release(&ask->got[i].text);
+		buf_release(&ask->got[i].json);
+		buf_release(&ask->got[i].lane);
+	}
+	free(ask->got);
+	catalog_group_unref(ask->grp);
+	featurefs_close(ask->fs);
+}
 
-	if (ctl_path(path, "%s/%s/%s", ask->mount.dir, ask->group, ask->entity) == 0 && stat(path, &st) < 0 &&
-	    errno == ENOENT)
-		return fail_missing_entity(ask);
-	if (!ask->grp->ttl_ns)
-		return ctl_fail(ask->ctl, CTL_NONE, "missing: %s/%s has no %s", ask->group, ask->entity, feature);
+static bool is_there(const struct got *got)
+{
+	return got->status == FEATUREFS_PRESENT || got->status == FEATUREFS_NULL;
+}
+
+static const struct got *find_got(const struct ask *ask, const char *name)
+{
+	for (size_t i = 0; i < ask->n_got; i++)
+		if (!strcmp(ask->got[i].feature, name))
+			return &ask->got[i];
+	return NULL;
+}
+
+/* The value that was asked for; NULL after having said that it isn't there. */
+static const struct got *want(const struct ask *ask, const char *name)
+{
+	const struct got *got = find_got(ask, name);
+	char ttl[CLOCK_TEXT_MAX];
+
+	if (got && is_there(got))
+		return got;
 	clock_print_span(ask->grp->ttl_ns, ttl);
-	return ctl_fail(ask->ctl, CTL_NONE, "missing: %s/%s has no %s, or it expired (ttl %s)", ask->group,
-			ask->entity, feature, ttl);
-}
-
-/* Reads .row and parses it; numbers stay as they are written. */
-static int read_row(const struct ask *ask, struct buf *text, yyjson_doc **out)
-{
-	char path[PATH_MAX];
-	int rc = ctl_path(path, "%s/%s/%s/.row", ask->mount.dir, ask->group, ask->entity);
-
-	if (rc == 0)
-		rc = ctl_read_file(path, ROW_MAX, text);
-	if (rc == -ENOENT)
-		return fail_missing_entity(ask);
-	if (rc < 0)
-		return ctl_fail_errno(ask->ctl, path, rc);
-	*out = yyjson_read(text->data, text->len, YYJSON_READ_NUMBER_AS_RAW);
-	if (!*out || !yyjson_is_obj(yyjson_obj_get(yyjson_doc_get_root(*out), "features"))) {
-		yyjson_doc_free(*out);
-		*out = NULL;
-		return ctl_fail(ask->ctl, CTL_FAILURE, "%s is no JSON row; is another program mounted there?", path);
-	}
-	return CTL_OK;
-}
-
-static yyjson_val *row_features(yyjson_doc *doc)
-{
-	return yyjson_obj_get(yyjson_doc_get_root(doc), "features");
-}
-
-/* An empty file is a null, but for bytes, where it may be a value without bytes: only the row tells. */
-static int print_empty(const struct ask *ask, const struct catalog_feature *feature)
-{
-	struct buf text = { 0 };
-	yyjson_doc *doc = NULL;
-	yyjson_val *val = NULL;
-	int rc = CTL_OK;
-
-	if (feature->type.base == TYPE_BYTES && !feature->type.is_array) {
-		rc = read_row(ask, &text, &doc);
-		val = doc ? yyjson_obj_get(row_features(doc), feature->name) : NULL;
-	}
-	if (rc == CTL_OK && !yyjson_is_str(val))
-		puts("null");
-	yyjson_doc_free(doc);
-	buf_release(&text);
-	return rc;
+	if (got && got->status == FEATUREFS_EXPIRED)
+		ctl_error(ask->ctl, "missing: %s/%s had a value of %s, and it expired (ttl %s)", ask->group, ask->entity, name, ttl);
+	else if (!ask->is_mapped && ask->grp->ttl_ns)
+		ctl_error(ask->ctl, "missing: %s/%s has no %s, or it expired (ttl %s)", ask->group, ask->entity, name, ttl);
+	else
+		ctl_error(ask->ctl, "missing: %s/%s has no %s", ask->group, ask->entity, name);
+	return NULL;
 }
 
 static int get_one(const struct ask *ask)
 {
-	const struct catalog_feature *feature = catalog_find_feature(ask->grp, slice_str(ask->names[0]));
-	struct buf text = { 0 };
-	char path[PATH_MAX];
-	int rc = ctl_path(path, "%s/%s/%s/%s", ask->mount.dir, ask->group, ask->entity, feature->name);
+	const struct got *got = want(ask, ask->names[0]);
 
-	if (rc == 0)
-		rc = ctl_read_file(path, VALUE_MAX, &text);
-	if (rc == -ENOENT)
-		rc = fail_missing(ask, feature->name);
-	else if (rc < 0)
-		rc = ctl_fail_errno(ask->ctl, path, rc);
-	else if (text.len == 0)
-		rc = print_empty(ask, feature);
+	if (!got)
+		return CTL_NONE;
+	if (got->status == FEATUREFS_NULL)
+		puts("null");
 	else
-		fwrite(text.data, 1, text.len, stdout);
-	buf_release(&text);
-	return rc;
-}
-
-/* An attribute of a feature's file; false if the value is gone meanwhile. */
-static bool read_attr(const struct ask *ask, const char *feature, const char *name, char *out, size_t size)
-{
-	char path[PATH_MAX];
-	ssize_t n;
-
-	if (ctl_path(path, "%s/%s/%s/%s", ask->mount.dir, ask->group, ask->entity, feature) < 0)
-		return false;
-	n = getxattr(path, name, out, size - 1);
-	out[n < 0 ? 0 : n] = '\0';
-	return n >= 0;
-}
-
-static void add_json(yyjson_val *val, struct buf *out)
-{
-	size_t len;
-	char *text = yyjson_val_write(val, YYJSON_WRITE_NOFLAG, &len);
-
-	if (text)
-		buf_append(out, text, len);
-	else
-		out->failed = true;
-	free(text);
+		fwrite(got->text.data, 1, got->text.len, stdout);
+	return CTL_OK;
 }
 
 /* ---- as a table ---- */
 
-static void cut_value(struct buf *value)
+static size_t cut_value(const struct buf *value)
 {
+	size_t len = VALUE_SHOWN;
+
 	if (!isatty(STDOUT_FILENO) || value->len <= VALUE_SHOWN)
-		return;
-	value->len = VALUE_SHOWN;
-	while (value->len && ((unsigned char)value->data[value->len] & 0xc0) == 0x80)
-		value->len--;
-	buf_append_str(value, "...");
+		return value->len;
+	while (len && ((unsigned char)value->data[len] & 0xc0) == 0x80)
+		len--;
+	return len;
 }
 
-static void print_table_row(const struct ask *ask, const char *feature, yyjson_val *val, int width)
+static void print_table_row(const struct got *got, int width)
 {
-	char time[CLOCK_TEXT_MAX] = "", lane[64] = "";
-	struct buf value = { 0 };
+	size_t len = cut_value(&got->json);
+	char time[CLOCK_TEXT_MAX];
 
-	add_json(val, &value);
-	cut_value(&value);
-	read_attr(ask, feature, "user.event_time", time, sizeof time);
-	read_attr(ask, feature, "user.lane", lane, sizeof lane);
-	printf("%-*s  %-30s  %-8s  %.*s\n", width, feature, time, lane, (int)value.len, value.data);
-	buf_release(&value);
+	clock_print_time(got->event_ns, true, time);
+	printf("%-*s  %-30s  %-8.*s  %.*s%s\n", width, got->feature, time, (int)got->lane.len, got->lane.len ? got->lane.data : "", (int)len,
+	       got->json.data, len < got->json.len ? "..." : "");
 }
 
-static int print_table(const struct ask *ask, yyjson_val *features)
+static int print_table(const struct ask *ask)
 {
-	yyjson_obj_iter it = yyjson_obj_iter_with(features);
-	yyjson_val *key;
 	int width = 7, rc = CTL_OK;
 
-	while ((key = yyjson_obj_iter_next(&it)))
-		if ((int)yyjson_get_len(key) > width)
-			width = (int)yyjson_get_len(key);
+	for (size_t i = 0; i < ask->n_got; i++)
+		if (is_there(&ask->got[i]) && (int)strlen(ask->got[i].feature) > width)
+			width = (int)strlen(ask->got[i].feature);
 	printf("%-*s  %-30s  %-8s  %s\n", width, "FEATURE", "EVENT TIME", "LANE", "VALUE");
-	it = yyjson_obj_iter_with(features);
-	while (ask->n == 0 && (key = yyjson_obj_iter_next(&it)))
-		print_table_row(ask, yyjson_get_str(key), yyjson_obj_iter_get_val(key), width);
+	for (size_t i = 0; ask->n == 0 && i < ask->n_got; i++)
+		if (is_there(&ask->got[i]))
+			print_table_row(&ask->got[i], width);
 	for (int i = 0; i < ask->n; i++) {
-		yyjson_val *val = yyjson_obj_get(features, ask->names[i]);
+		const struct got *got = want(ask, ask->names[i]);
 
-		if (val)
-			print_table_row(ask, ask->names[i], val, width);
+		if (got)
+			print_table_row(got, width);
 		else
-			rc = fail_missing(ask, ask->names[i]);
+			rc = CTL_NONE;
 	}
 	return rc;
 }
@@ -193,42 +157,42 @@ static int print_table(const struct ask *ask, yyjson_val *features)
 /* ---- as JSON ---- */
 
 /* The newest event time among the features that were asked for. */
-static void print_newest_time(const struct ask *ask, yyjson_val *features, struct buf *out)
+static void print_newest_time(const struct ask *ask, struct buf *out)
 {
 	char text[CLOCK_TEXT_MAX];
-	int64_t newest_ns = INT64_MIN, ns;
+	int64_t newest_ns = INT64_MIN;
 
-	for (int i = 0; i < ask->n; i++)
-		if (yyjson_obj_get(features, ask->names[i]) &&
-		    read_attr(ask, ask->names[i], "user.event_time", text, sizeof text) &&
-		    clock_parse_time(slice_str(text), &ns) == 0 && ns > newest_ns)
-			newest_ns = ns;
+	for (int i = 0; i < ask->n; i++) {
+		const struct got *got = find_got(ask, ask->names[i]);
+
+		if (got && is_there(got) && got->event_ns > newest_ns)
+			newest_ns = got->event_ns;
+	}
 	if (newest_ns == INT64_MIN)
 		return;
 	clock_print_time(newest_ns, true, text);
 	buf_printf(out, ", \"event_time\": \"%s\"", text);
 }
 
-static int print_json(const struct ask *ask, yyjson_doc *doc)
+static int print_json(const struct ask *ask)
 {
-	yyjson_val *features = row_features(doc);
 	struct buf out = { 0 };
 	const char *comma = "";
 	int rc = CTL_OK;
 
 	buf_append_str(&out, "{\"entity\": ");
 	ctl_json_string(slice_str(ask->entity), &out);
-	print_newest_time(ask, features, &out);
+	print_newest_time(ask, &out);
 	buf_append_str(&out, ", \"features\": {");
 	for (int i = 0; i < ask->n; i++) {
-		yyjson_val *val = yyjson_obj_get(features, ask->names[i]);
+		const struct got *got = want(ask, ask->names[i]);
 
-		if (!val) {
-			rc = fail_missing(ask, ask->names[i]);
+		if (!got) {
+			rc = CTL_NONE;
 			continue;
 		}
 		buf_printf(&out, "%s\"%s\": ", comma, ask->names[i]);
-		add_json(val, &out);
+		buf_append_slice(&out, buf_slice(&got->json));
 		comma = ", ";
 	}
 	buf_append_str(&out, "}}\n");
@@ -240,34 +204,50 @@ static int print_json(const struct ask *ask, yyjson_doc *doc)
 	return rc;
 }
 
-static int get_row(const struct ask *ask)
+static int fail_get(const struct ask *ask, int rc)
 {
-	struct buf text = { 0 };
-	yyjson_doc *doc = NULL;
-	int rc = read_row(ask, &text, &doc);
+	if (rc == -ENOENT)
+		return ctl_fail(ask->ctl, CTL_NONE, "missing: %s", featurefs_error());
+	return ctl_fail_sdk(ask->ctl, rc);
+}
 
-	if (rc == CTL_OK && ask->json && ask->n == 0)
+/* The row as it is stored and shown everywhere. */
+static int print_row(const struct ask *ask)
+{
+	struct featurefs_text text = { 0 };
+	int rc = featurefs_row(ask->fs, ask->group, ask->entity, &text);
+
+	if (rc < 0)
+		rc = fail_get(ask, rc);
+	else
 		fwrite(text.data, 1, text.len, stdout);
-	else if (rc == CTL_OK)
-		rc = ask->json ? print_json(ask, doc) : print_table(ask, row_features(doc));
-	yyjson_doc_free(doc);
-	buf_release(&text);
+	featurefs_text_release(&text);
 	return rc;
 }
 
 static int get(struct ask *ask)
 {
-	int rc = ctl_group_read(ask->ctl, &ask->mount, ask->group, &ask->grp);
+	struct featurefs_place place;
+	int rc = ctl_open(ask->ctl, &ask->fs);
 
+	if (rc == CTL_OK)
+		rc = ctl_sdk_group(ask->ctl, ask->fs, ask->group, &ask->grp);
 	if (rc == CTL_OK)
 		rc = ctl_group_check_entity(ask->ctl, ask->grp, ask->entity);
 	for (int i = 0; rc == CTL_OK && i < ask->n; i++)
 		if (!ctl_group_feature(ask->ctl, ask->grp, slice_str(ask->names[i])))
 			rc = CTL_NONE;
-	if (rc == CTL_OK)
-		rc = ask->n == 1 && !ask->json ? get_one(ask) : get_row(ask);
-	catalog_group_unref(ask->grp);
-	return rc;
+	if (rc)
+		return rc;
+	if (ask->json && ask->n == 0)
+		return print_row(ask);
+	rc = featurefs_values(ask->fs, ask->group, ask->entity, keep, ask);
+	if (rc < 0)
+		return fail_get(ask, rc);
+	ask->is_mapped = featurefs_where(ask->fs, &place) == 0 && place.is_mapped;
+	if (ask->json)
+		return print_json(ask);
+	return ask->n == 1 ? get_one(ask) : print_table(ask);
 }
 
 int ctl_get(struct ctl *ctl, int argc, char **argv)
@@ -287,10 +267,7 @@ int ctl_get(struct ctl *ctl, int argc, char **argv)
 	ask.entity = argv[optind + 1];
 	ask.names = argv + optind + 2;
 	ask.n = argc - optind - 2;
-	rc = ctl_find_mount(ctl, &ask.mount);
-	if (rc)
-		return rc;
 	rc = get(&ask);
-	ctl_mount_release(&ask.mount);
+	release(&ask);
 	return rc;
 }

@@ -48,7 +48,7 @@ static void print_unit(struct slice key, struct slice value, struct buf *out)
 	}
 }
 
-static void print_status(struct slice text, struct buf *out)
+void ctl_print_lines(struct slice text, struct buf *out)
 {
 	struct slice line, key, value;
 	size_t at = 0, width = 0;
@@ -69,7 +69,7 @@ static void print_status(struct slice text, struct buf *out)
 	}
 }
 
-static int print_out(const struct ctl *ctl, const struct buf *out)
+int ctl_print_out(const struct ctl *ctl, const struct buf *out)
 {
 	if (buf_error(out) < 0)
 		return ctl_fail_errno(ctl, "printing", -ENOMEM);
@@ -99,8 +99,8 @@ int ctl_status(struct ctl *ctl, int argc, char **argv)
 	if (rc < 0) {
 		rc = ctl_fail_errno(ctl, path, rc);
 	} else {
-		print_status(buf_slice(&text), &out);
-		rc = print_out(ctl, &out);
+		ctl_print_lines(buf_slice(&text), &out);
+		rc = ctl_print_out(ctl, &out);
 	}
 	buf_release(&out);
 	buf_release(&text);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * featurectl: a feature store from the command line. A table of subcommands; each is a function in a tools/ctl_*.c of
- * its own. What a user does goes through the mount's files, so that it is checked and ordered like every other write,
- * and works with the rights that the user has there; what an operator does (dump, backup, restore, verify) reads the
- * store itself.
+ * its own. What a user reads comes by the client library, what a user writes goes through the mount's files, so that it
+ * is checked and ordered like every other write, and works with the rights that the user has there; what an operator
+ * does (backup, restore, verify) reads the store itself.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ static const struct ctl_command commands[] = {
 	  "\n"
 	  "Example:\n"
 	  "  featurectl apply groups/user_stats.ini\n" },
-	{ "get", ctl_get, CTL_TAKES_MOUNT, "[--json] GROUP ENTITY [FEATURE...]", "read values of an entity",
+	{ "get", ctl_get, CTL_TAKES_MOUNT | CTL_TAKES_STORE, "[--json] GROUP ENTITY [FEATURE...]", "read values of an entity",
 	  "One FEATURE: its value, as its file has it; null if it is known to have none. Several, or none: a table\n"
 	  "with times and lanes. Exit code 1 if something that was asked for is missing.\n"
 	  "\n"
@@ -88,6 +88,11 @@ static const struct ctl_command commands[] = {
 	  "\n"
 	  "Example:\n"
 	  "  featurectl dump user_stats > user_stats.jsonl\n" },
+	{ "stats", ctl_stats, CTL_TAKES_MOUNT | CTL_TAKES_STORE, "[GROUP]", "show what groups amount to",
+	  "Without a GROUP: a line for each, from counters. With one: its .stats, for which all of it is walked.\n"
+	  "\n"
+	  "Example:\n"
+	  "  featurectl stats user_stats\n" },
 	{ "lane", ctl_lane, CTL_TAKES_MOUNT, "list | pause LANE | resume LANE | seek LANE PLACE", "look at streams, hold them, move them",
 	  "A stream's LANE is called GROUP.STREAM. list prints a table of all, tab-separated. A pause holds until resume, over restarts too.\n"
 	  "PLACE is earliest, latest, a time, or PARTITION:OFFSET,...: messages from there on are read again, or passed over.\n"
@@ -132,7 +137,7 @@ static void print_usage(FILE *file)
 		fprintf(file, "  %-8s %s\n", commands[i].name, commands[i].summary);
 	fputs("\n"
 	      "  -m, --mount MOUNT   the mount; else $FEATUREFS_MOUNT, else the only one there is\n"
-	      "  -s, --store STORE   the store's directory, for dump, backup and verify without a mount\n"
+	      "  -s, --store STORE   the store's directory, for get, dump, stats, backup and verify without a mount\n"
 	      "  -h, --help          this help; after a command, that command's\n"
 	      "  -V, --version       the version\n"
 	      "\n"

@@ -374,8 +374,9 @@ static void find_reason(struct slice errors, int64_t since_ns, struct why *why)
 		const char *rest = memmem(at, (size_t)(stop - at), who, len);
 		int64_t then_ns;
 
-		/* Times are printed to the microsecond. */
-		if (rest && clock_parse_time(slice_of(at, (size_t)(rest - at)), &then_ns) == 0 && then_ns + 1000 >= since_ns)
+		/* Times of lines are whole seconds. */
+		if (rest && clock_parse_time(slice_of(at, (size_t)(rest - at)), &then_ns) == 0 &&
+		    then_ns >= since_ns - since_ns % CLOCK_SECOND)
 			why_fail(why, EINVAL, "%.*s", (int)(stop - rest - (ptrdiff_t)len), rest + len);
 		at = stop + 1;
 	}

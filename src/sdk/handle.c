@@ -6,7 +6,8 @@
  * its STORE stays with the path. Either may be replaced at any time by a restore or a new store, and a read must not show what was there
  * before. So each call that begins more than CHECK_NS after the last look asks anew: is the map's file still the one at that path, is
  * it whole, has the kernel's table of mounts changed? That is a few system calls, by a clock that ticks every few milliseconds. It is
- * early enough, for between the replacement of a store and the first write that is acknowledged in the new one lies the start of a daemon, which takes many times as long.
+ * early enough, for between the replacement of a store and the first write that is acknowledged in the new one lies the start of a
+ * daemon, which takes many times as long.
  *
  * Where the map can't be opened (permissions, recovery), the handle reads through the mount, and tries the map again now and then.
  */

@@ -709,8 +709,15 @@ int remote_rows(struct featurefs *fs, const char *const *groups, size_t n, int (
 		if (rc == 0)
 			close(dir);
 	}
-	for (size_t i = 0; i < (n ? n : list.n) && rc == 0; i++)
-		rc = walk_group(fs, n ? groups[i] : list.names[i], &walk, why);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = walk_group(fs, groups[i], &walk, why);
+	/* Of all groups, those that this user may read; the failure is told at the end. */
+	for (size_t i = 0; i < list.n && (rc == 0 || rc == -EACCES); i++) {
+		int one = walk_group(fs, list.names[i], &walk, why);
+
+		if (one != 0 && (rc == 0 || one != -EACCES))
+			rc = one;
+	}
 	free_names(&list);
 	buf_release(&walk.text);
 	return rc;

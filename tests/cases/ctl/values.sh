@@ -66,10 +66,18 @@ exits 0 featurectl get g u1 n
 same "$(cat "$DIR/out")" null
 rm "$MNT/g/u1/f"
 exits 1 featurectl get g u1 f
-matches "$(cat "$DIR/err")" 'missing: g/u1 has no f, or it expired \(ttl 3000d\)'
+matches "$(cat "$DIR/err")" 'missing: g/u1 has no f$'
 same "$(cat "$DIR/out")" ""
+exits 0 featurectl put g u1 f=1 --event-time 2010-01-01T00:00:00Z --force
+exits 1 featurectl get g u1 f
+matches "$(cat "$DIR/err")" 'missing: g/u1 had a value of f, and it expired \(ttl 3000d\)'
+exits 0 featurectl stats
+matches "$(cat "$DIR/out")" $'GROUP +FEATURES +ENTITIES .*\ng +[0-9]+ +1 '
+exits 0 featurectl -s "$STORE" stats g
+matches "$(cat "$DIR/out")" $'entities +1\n'
+exits 1 featurectl stats none
 exits 1 featurectl get g u1 n f v
-matches "$(cat "$DIR/err")" 'missing: g/u1 has no f'
+matches "$(cat "$DIR/err")" 'missing: g/u1 had a value of f'
 matches "$(cat "$DIR/out")" $'\nn .* null'
 exits 1 featurectl get --json g u1 n f
 matches "$(cat "$DIR/out")" '"features": \{"n": null\}'
