@@ -207,7 +207,7 @@ $(OUT)/%_preload.so: %_preload.c | need-libs
 
 # ---- tests ----
 
-.PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-load torture-power torture-hunt test-programs
+.PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-load torture-power torture-hunt torture-histories test-programs
 demo:	## installs what is missing, builds, and shows the main job on this machine's package database
 	@tools/setup build
 	@$(MAKE) --no-print-directory -j $(shell nproc) all
@@ -266,6 +266,9 @@ torture-power: all $(TORTURE_PROGRAMS)	## simulated loss of power, POWER_ROUNDS=
 
 torture-hunt: all $(TORTURE_PROGRAMS)	## readers and writers hunt for a stale read on both mounts, HUNT_SECONDS=600 for each kind of kernel
 	@tests/torture/run hunt $(OUT) $(HUNT_SECONDS)
+
+torture-histories: all $(TORTURE_PROGRAMS)	## histories of both mounts' clients, checked with Porcupine, HUNT_SECONDS=600 for each kind of kernel
+	@tests/torture/run histories $(OUT) $(HUNT_SECONDS)
 
 # ---- install ----
 

@@ -49,10 +49,13 @@ struct forget_item {
 
 /* ---- telling the kernel ---- */
 
-/* What is not there needs not be forgotten; what is not mounted any more neither. */
+/*
+ * What is not there needs not be forgotten; what is not mounted any more neither. A directory that the kernel has forgotten since it was gathered
+ * may have given its number to a file by now (-ENOTDIR).
+ */
 static bool is_done(int rc)
 {
-	return rc == 0 || rc == -ENOENT || rc == -ENOTCONN || rc == -ENODEV || rc == -EPERM || rc == -EBADF;
+	return rc == 0 || rc == -ENOENT || rc == -ENOTDIR || rc == -ENOTCONN || rc == -ENODEV || rc == -EPERM || rc == -EBADF;
 }
 
 static int forget_everything(struct serving *serving)

@@ -379,7 +379,7 @@ void serving_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct serving *serving = begin(req);
 	struct snode *node = snode_of(serving, ino);
-	double timeout;
+	double timeout = 0;
 	struct stat st;
 	int rc;
 
