@@ -22,7 +22,7 @@
 #include <string.h>
 #include "base/log.h"
 
-#define FREE_NS (20 * STREAM_MS)
+#define FREE_NS (40 * STREAM_MS)
 #define BUSY_NS (STREAM_MS * 6 / 5)
 #define BUSY_FOR (200 * STREAM_MS)	/* after the last write of another lane */
 
@@ -79,6 +79,9 @@ static void learn_size(struct lane *lane, const struct batch *batch, size_t n)
 	double fits;
 
 	lane->last_done_ns = batch->ended_ns;
+	/* What others made small grows again, though batches so small tell nothing. */
+	if (lane->target < least)
+		lane->target = least;
 	if (took_ns <= 0 || n < least / 2)
 		return;		/* too few to tell what a row costs beside the sync */
 	fits = (double)n * (double)want_ns / (double)took_ns;

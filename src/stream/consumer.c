@@ -179,7 +179,9 @@ static int fail_to_ask(struct lane *lane, rd_kafka_resp_err_t err, const char *w
 {
 	char said[200];
 
-	rd_kafka_poll(lane->rk, 0);
+	/* For the library's own words. Once messages may wait in that queue it must not be served like this: the library would abort. */
+	if (!lane->is_attached)
+		rd_kafka_poll(lane->rk, 0);
 	pthread_mutex_lock(&lane->lock);
 	snprintf(said, sizeof said, "%s", lane->client_error);
 	pthread_mutex_unlock(&lane->lock);
@@ -293,6 +295,26 @@ static int set_size(struct lane *lane, int32_t n)
 	lane->parts = parts;
 	lane->n_parts = n;
 	return 0;
+}
+
+/* Where it stands is known without anybody's help, and of interest while nobody answers. Partitions that others of its group had leave gaps. */
+void consumer_recall(struct lane *lane)
+{
+	enum { GAP_MAX = 64 };
+	struct position pos;
+	int rc = 0;
+
+	for (int32_t i = 0, last = -1; rc == 0 && i <= last + GAP_MAX; i++) {
+		rc = position_load(lane->stream->options.store, lane->group_id, lane->stream_name, lane->def.topic, i, &pos);
+		if (rc == 0)
+			rc = set_size(lane, i + 1);
+		if (rc == 0) {
+			lane->parts[i].committed = pos;
+			last = i;
+		}
+		rc = rc == -ENOENT ? 0 : rc;
+	}
+	consumer_show(lane);
 }
 
 /* Reads what is stored. *out_begun: the stream has been at this topic before. */

@@ -192,6 +192,8 @@ static void take_definition(struct lane *lane, struct definition *def)
 		forward_close(lane);
 	definition_release(&lane->def);
 	lane->def = *def;
+	if (!lane->n_parts)
+		consumer_recall(lane);
 	lane->retry_ns = 0;
 	/* Batches that wait point to the old group. */
 	lane->must_redo = lane->n_submitted || !batch_is_empty(&lane->batches[lane->oldest]);

@@ -324,6 +324,7 @@ int consumer_attach(struct lane *lane, struct why *why);
 int consumer_find(struct lane *lane, const struct whence *whence, const struct wanted *wanted, int64_t *out, struct why *why);
 void consumer_look_at_marks(struct lane *lane);		/* as the fetches tell */
 int consumer_look(struct lane *lane, struct why *why);	/* where the topic and the lane stand, without reading */
+void consumer_recall(struct lane *lane);
 void consumer_show(struct lane *lane);
 
 /* replay.c */
