@@ -17,6 +17,7 @@ DEV ?=
 KILL_ROUNDS ?= 200
 LOAD_ROUNDS ?= 200
 POWER_ROUNDS ?= 500
+STREAM_ROUNDS ?= 500
 FUZZ_SECONDS ?= 60
 HUNT_SECONDS ?= 600
 
@@ -207,7 +208,7 @@ $(OUT)/%_preload.so: %_preload.c | need-libs
 
 # ---- tests ----
 
-.PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-load torture-power torture-hunt torture-histories test-programs
+.PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-load torture-power torture-stream torture-hunt torture-histories test-programs
 demo:	## installs what is missing, builds, and shows the main job on this machine's package database
 	@tools/setup build
 	@$(MAKE) --no-print-directory -j $(shell nproc) all
@@ -252,7 +253,7 @@ fuzz-run: $(FUZZ_PROGRAMS)
 		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -timeout=10 -artifact_prefix=$(OUT)/$$n- \
 		$(OUT)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
 
-bench: all $(BENCH_PROGRAMS) $(OUT)/tests/parquet/duckdb_run	## figures side by side with their yardsticks
+bench: all $(BENCH_PROGRAMS) $(KAFKA_PROGRAMS) $(OUT)/tests/parquet/duckdb_run	## figures side by side with their yardsticks
 	@tests/bench/run $(OUT)
 
 torture-kill: all $(TORTURE_PROGRAMS)	## kill -9 under load, KILL_ROUNDS=200
@@ -269,6 +270,9 @@ torture-hunt: all $(TORTURE_PROGRAMS)	## readers and writers hunt for a stale re
 
 torture-histories: all $(TORTURE_PROGRAMS)	## histories of both mounts' clients, checked with Porcupine, HUNT_SECONDS=600 for each kind of kernel
 	@tests/torture/run histories $(OUT) $(HUNT_SECONDS)
+
+torture-stream: all $(KAFKA_PROGRAMS)	## kill -9 of the daemon and its broker while messages flow, STREAM_ROUNDS=500
+	@tests/torture/run stream $(OUT) $(STREAM_ROUNDS)
 
 # ---- install ----
 

@@ -8,6 +8,7 @@
 #	# The story in a few lines: who does what, and what must be true afterwards.
 #	# limit: 120			(optional: seconds, default 60; sanitizer runs get three times as much)
 #	# slow				(optional: left out of the quick runs under sanitizers)
+#	# long				(optional: takes minutes; run only where it is named)
 #	. "$TESTS/lib.sh"
 #
 #	start_daemon -o ingest.sweep_interval=1s
