@@ -202,40 +202,6 @@ static int put(struct store_batch *batch, MDB_dbi dbi, struct slice key, struct 
 	return env_errno(mdb_put(batch->txn, dbi, &k, &v, 0));
 }
 
-/* A row is read to be judged, read to be changed, and written: one cursor goes down the tree once for all three, for it finds that
- * the row is on the page where it stands. It is given up where rows are taken out; the transaction's end closes it, too. */
-static void drop_cursor(struct store_batch *batch)
-{
-	if (batch->cursor)
-		mdb_cursor_close(batch->cursor);
-	batch->cursor = NULL;
-}
-
-static int open_cursor(struct store_batch *batch)
-{
-	return batch->cursor ? 0 : env_errno(mdb_cursor_open(batch->txn, batch->store->rows, &batch->cursor));
-}
-
-static int get_row(struct store_batch *batch, struct slice key, struct slice *out)
-{
-	MDB_val k = env_val(key), v;
-	int rc = open_cursor(batch);
-
-	if (rc == 0)
-		rc = env_errno(mdb_cursor_get(batch->cursor, &k, &v, MDB_SET));
-	if (rc == 0)
-		*out = slice_of(v.mv_data, v.mv_size);
-	return rc;
-}
-
-static int put_row(struct store_batch *batch, struct slice key, struct slice value)
-{
-	MDB_val k = env_val(key), v = env_val(value);
-	int rc = open_cursor(batch);
-
-	return rc < 0 ? rc : env_errno(mdb_cursor_put(batch->cursor, &k, &v, 0));
-}
-
 static int apply_row(struct store_batch *batch, const struct store_change *change, size_t *out_len)
 {
 	struct slice bytes = { 0 };
@@ -248,7 +214,7 @@ static int apply_row(struct store_batch *batch, const struct store_change *chang
 		return rc;
 	if (record_view(change->value, &delta) < 0 || !delta.data)
 		return -EINVAL;
-	rc = get_row(batch, key_slice(&key), &bytes);
+	rc = get(batch, batch->store->rows, key_slice(&key), &bytes);
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
 	rc = record_view(bytes, &row);
@@ -260,8 +226,7 @@ static int apply_row(struct store_batch *batch, const struct store_change *chang
 		return rc;
 	*out_len = batch->row.len;
 	if (batch->row.len)
-		return put_row(batch, key_slice(&key), buf_slice(&batch->row));
-	drop_cursor(batch);
+		return put(batch, batch->store->rows, key_slice(&key), buf_slice(&batch->row));
 	k = env_val(key_slice(&key));
 	return row.data ? env_errno(mdb_del(batch->txn, batch->store->rows, &k, NULL)) : 0;
 }
@@ -376,10 +341,8 @@ static int apply_clear(struct store_batch *batch, MDB_cursor *cursor, const stru
 static int apply_with_cursor(struct store_batch *batch, const struct store_change *change)
 {
 	MDB_cursor *cursor;
-	int rc;
+	int rc = env_errno(mdb_cursor_open(batch->txn, batch->store->rows, &cursor));
 
-	drop_cursor(batch);
-	rc = env_errno(mdb_cursor_open(batch->txn, batch->store->rows, &cursor));
 	if (rc < 0)
 		return rc;
 	rc = change->kind == STORE_CHANGE_SET ? apply_set(batch, cursor, change) :
@@ -439,7 +402,6 @@ static int begin(struct store_batch *batch)
 	batch->now = (struct batch_mark){ .record_len = CHANGELOG_HEAD };
 	batch->touched = batch->logged = batch->no_append = false;
 	batch->broken = 0;
-	batch->cursor = NULL;
 	return env_errno(mdb_txn_begin(batch->store->env, NULL, 0, &batch->txn));
 }
 
@@ -562,10 +524,8 @@ static int apply_sets(struct store_batch *batch, struct slice sets)
 {
 	struct store_change change;
 	MDB_cursor *cursor;
-	int rc;
+	int rc = env_errno(mdb_cursor_open(batch->txn, batch->store->rows, &cursor));
 
-	drop_cursor(batch);
-	rc = env_errno(mdb_cursor_open(batch->txn, batch->store->rows, &cursor));
 	if (rc < 0)
 		return rc;
 	while ((rc = store_change_next(&sets, &change)) == 0) {
@@ -644,7 +604,7 @@ int store_batch_get_row(struct store_batch *batch, uint32_t rows, struct slice e
 
 	if (key_encode(rows, entity, &key) < 0)
 		return -ENOENT;
-	return get_row(batch, key_slice(&key), out);
+	return get(batch, batch->store->rows, key_slice(&key), out);
 }
 
 int store_batch_get_row_over(struct store_batch *batch, uint32_t rows, uint32_t overlay, struct slice entity,
@@ -697,7 +657,6 @@ void store_batch_rollback(struct store_batch *batch)
 	kept = slice_of(batch->record.data + CHANGELOG_HEAD, batch->record.len - CHANGELOG_HEAD);
 	mdb_txn_abort(batch->txn);
 	batch->txn = NULL;
-	batch->cursor = NULL;
 	rc = begin(batch);
 	if (rc == 0)
 		rc = batch_apply(batch, kept);
@@ -771,7 +730,6 @@ int batch_commit_map(struct store_batch *batch, const struct log_position *posit
 	int rc;
 
 	batch->txn = NULL;
-	batch->cursor = NULL;
 	pthread_mutex_lock(&store->commit_lock);
 	rc = env_errno(mdb_txn_commit(txn));
 	if (rc == 0) {
@@ -820,7 +778,6 @@ void store_batch_abort(struct store_batch *batch)
 	if (batch->txn)
 		mdb_txn_abort(batch->txn);
 	batch->txn = NULL;
-	batch->cursor = NULL;
 	shrink(batch);
 }
 

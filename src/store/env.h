@@ -50,7 +50,6 @@ struct batch_mark {
 struct store_batch {
 	struct store *store;
 	MDB_txn *txn;			/* NULL: no batch is open */
-	MDB_cursor *cursor;		/* on the rows, while nothing is taken out of them; NULL: not open */
 	struct buf record;		/* room for the log's header, then the changes */
 	struct buf row;
 	struct batch_mark now, saved;
