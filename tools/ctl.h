@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What featurectl's subcommands share: how they are called, how they find the mount and the store, how they read and
- * write its files, and how they say what went wrong. Every subcommand returns an exit code, and has said on stderr why
+ * What featurectl's subcommands share: how they are called, how they find the mount and the store, how they call
+ * it, and how they say what went wrong. Every subcommand returns an exit code, and has said on stderr why
  * it is not 0.
  */
 #ifndef CTL_H
@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <featurefs.h>
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/slice.h"
 #include "base/why.h"
 #include "catalog/catalog.h"
@@ -80,12 +81,6 @@ enum { CTL_BAD_OPTION_MAX = 256 };
 const char *ctl_bad_option(int opt, char **argv, char text[CTL_BAD_OPTION_MAX]);
 void ctl_print_help(const struct ctl_command *command);
 
-/* Appends what is in a file, at most `max` bytes of it: -EFBIG if there is more; or an errno of the system. */
-int ctl_read_file(const char *path, size_t max, struct buf *out);
-int ctl_read_fd(int fd, size_t max, struct buf *out);
-/* Opens an existing file, replaces what is in it, and closes it: 0 once close(2) has agreed. */
-int ctl_write_file(const char *path, struct slice bytes);
-int ctl_write_all(int fd, struct slice bytes);
 /* The next line of `text` from *at on, without its newline; false at the end. */
 bool ctl_next_line(struct slice text, size_t *at, struct slice *out);
 /* Is the directory there and without entries? 0, -ENOTEMPTY, -ENOENT, -ENOTDIR or another errno. */
@@ -103,10 +98,6 @@ struct ctl_mount {
 	char *dir, *source;		/* where it is mounted; its STORE */
 };
 
-/* Lists the featurefs mounts in the text of /proc/self/mounts; of several on one directory only the one on top. The
- * caller frees with ctl_mounts_free. */
-int ctl_mounts_parse(struct slice text, struct ctl_mount **out, size_t *out_n);
-void ctl_mounts_free(struct ctl_mount *mounts, size_t n);
 /* The mount that -m, $FEATUREFS_MOUNT or the mount table names. An exit code. Both texts are the caller's to free with
  * ctl_mount_release. */
 int ctl_find_mount(const struct ctl *ctl, struct ctl_mount *out);

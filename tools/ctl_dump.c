@@ -27,7 +27,7 @@ static int flush_rows(struct dump *dump)
 	int rc = buf_error(&dump->out);
 
 	if (rc == 0)
-		rc = ctl_write_all(STDOUT_FILENO, buf_slice(&dump->out));
+		rc = file_write_fd(STDOUT_FILENO, buf_slice(&dump->out));
 	buf_reset(&dump->out);
 	dump->failed = rc;
 	return rc;

@@ -26,7 +26,7 @@ int ctl_group_read(const struct ctl *ctl, const struct ctl_mount *mount, const c
 		return ctl_fail(ctl, CTL_NONE, "there is no group \"%s\": %s", group, why.text);
 	rc = ctl_path(path, "%s/%s/.schema", mount->dir, group);
 	if (rc == 0)
-		rc = ctl_read_file(path, SCHEMA_MAX, &text);
+		rc = file_read_path(path, SCHEMA_MAX, &text);
 	if (rc == -ENOENT)
 		rc = ctl_fail(ctl, CTL_NONE, "there is no group %s; `ls %s` shows those that there are", group,
 			      mount->dir);
@@ -97,7 +97,7 @@ void ctl_group_reason(const struct ctl_mount *mount, const char *group, int64_t 
 	struct buf text = { 0 };
 	char path[PATH_MAX];
 
-	if (ctl_path(path, "%s/%s/.errors", mount->dir, group) == 0 && ctl_read_file(path, ERRORS_MAX, &text) == 0)
+	if (ctl_path(path, "%s/%s/.errors", mount->dir, group) == 0 && file_read_path(path, ERRORS_MAX, &text) == 0)
 		ctl_reason_find(buf_slice(&text), geteuid(), since_ns, out);
 	buf_release(&text);
 }

@@ -65,7 +65,7 @@ static int copy_bytes(struct import *import, int from, int to)
 	while (rc == 0 && (n = read(from, import->chunk, CHUNK)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
-		rc = n < 0 ? -errno : ctl_write_all(to, slice_of(import->chunk, (size_t)n));
+		rc = n < 0 ? -errno : file_write_fd(to, slice_of(import->chunk, (size_t)n));
 		if (rc == 0) {
 			import->done_bytes += (uint64_t)n;
 			ctl_progress_step(&import->progress, import->done_bytes, import->all_bytes);
@@ -285,7 +285,7 @@ static int read_status(const struct import *import, struct buf *out)
 	int rc = ctl_path(path, "%s/.reports/%s.status", import->dir, import->name);
 
 	buf_reset(out);
-	rc = rc < 0 ? rc : ctl_read_file(path, STATUS_MAX, out);
+	rc = rc < 0 ? rc : file_read_path(path, STATUS_MAX, out);
 	return rc == -ENOENT && access(import->dir, F_OK) < 0 ? -ENODEV : rc;
 }
 

@@ -32,7 +32,7 @@ static int read_status(const struct ctl *ctl, const struct ctl_mount *mount, con
 	int rc = ctl_path(path, "%s/.featurefs/lanes/%s/status", mount->dir, lane);
 
 	if (rc == 0)
-		rc = ctl_read_file(path, STATUS_MAX, out);
+		rc = file_read_path(path, STATUS_MAX, out);
 	if (rc == -ENOENT)
 		return ctl_fail(ctl, CTL_NONE, "%s: there is no such lane; featurectl lane list shows all", lane);
 	return rc < 0 ? ctl_fail_errno(ctl, path, rc) : CTL_OK;
@@ -149,7 +149,7 @@ static int command_lane(struct ctl *ctl, const struct ctl_mount *mount, const ch
 		return ctl_fail(ctl, CTL_NONE, "%s: there is no such lane; featurectl lane list shows all", lane);
 	if (fd < 0)
 		return refuse(ctl, mount, lane, errno);
-	rc = ctl_write_all(fd, slice_str(command));
+	rc = file_write_fd(fd, slice_str(command));
 	close(fd);
 	return rc < 0 ? refuse(ctl, mount, lane, -rc) : CTL_OK;
 }

@@ -50,7 +50,7 @@ static int send_rows(const struct put *put, struct slice rows)
 	char path[PATH_MAX];
 	int rc = ctl_path(path, "%s/%s/.upsert", put->mount.dir, put->group);
 
-	return rc < 0 ? rc : ctl_write_file(path, rows);
+	return rc < 0 ? rc : file_write_path(path, rows);
 }
 
 /* ---- one row ---- */
@@ -94,9 +94,9 @@ static int read_value(const struct put *put, struct slice given, struct buf *out
 		return CTL_OK;
 	}
 	if (strcmp(text, "@-") == 0)
-		rc = ctl_read_fd(STDIN_FILENO, VALUE_MAX, out);
+		rc = file_read_fd(STDIN_FILENO, VALUE_MAX, out);
 	else
-		rc = ctl_read_file(text + 1, VALUE_MAX, out);
+		rc = file_read_path(text + 1, VALUE_MAX, out);
 	return rc < 0 ? ctl_fail_errno(put->ctl, text + 1, rc) : CTL_OK;
 }
 

@@ -20,7 +20,7 @@ enum { SCHEMA_MAX = 1 << 20 };		/* bytes that .schema takes */
 static int read_definition(const struct ctl *ctl, const char *file, struct buf *text, struct catalog_group **out)
 {
 	struct why why = { "" };
-	int rc = ctl_read_file(file, SCHEMA_MAX, text);
+	int rc = file_read_path(file, SCHEMA_MAX, text);
 
 	if (rc == -EFBIG)
 		return ctl_fail(ctl, CTL_FAILURE, "%s: a definition has %d bytes at the most", file, SCHEMA_MAX);
@@ -103,7 +103,7 @@ static bool has_rows(const struct ctl_mount *mount, const char *group)
 	uint64_t n = 1;
 	size_t at = 0;
 
-	if (ctl_path(path, "%s/%s/.stats", mount->dir, group) == 0 && ctl_read_file(path, SCHEMA_MAX, &text) == 0)
+	if (ctl_path(path, "%s/%s/.stats", mount->dir, group) == 0 && file_read_path(path, SCHEMA_MAX, &text) == 0)
 		while (ctl_next_line(buf_slice(&text), &at, &line))
 			if (line.len > 6 && memcmp(line.data, "rows: ", 6) == 0)
 				num_parse_u64(slice_of((const char *)line.data + 6, line.len - 6), &n);
@@ -207,7 +207,7 @@ static int carry_out(const struct ctl *ctl, const struct ctl_mount *mount, const
 	if (rc == 0 && plan->todo == TODO_CREATE && mkdir(dir, 0777) < 0)
 		return ctl_fail_errno(ctl, dir, -errno);
 	if (rc == 0 && plan->todo != TODO_NOTHING)
-		rc = ctl_write_file(path, buf_slice(&plan->text));
+		rc = file_write_path(path, buf_slice(&plan->text));
 	if (rc < 0) {
 		rc = fail_apply(ctl, mount, plan, since_ns, rc);
 		if (plan->todo == TODO_CREATE)

@@ -95,7 +95,7 @@ int ctl_status(struct ctl *ctl, int argc, char **argv)
 		return rc;
 	rc = ctl_path(path, "%s/.featurefs/status", mount.dir);
 	if (rc == 0)
-		rc = ctl_read_file(path, TEXT_MAX, &text);
+		rc = file_read_path(path, TEXT_MAX, &text);
 	if (rc < 0) {
 		rc = ctl_fail_errno(ctl, path, rc);
 	} else {
@@ -139,7 +139,7 @@ static int show_errors(const struct ctl *ctl, const struct ctl_mount *mount, con
 	else
 		rc = ctl_path(path, "%s/.featurefs/errors", mount->dir);
 	if (rc == 0)
-		rc = ctl_read_file(path, TEXT_MAX, &text);
+		rc = file_read_path(path, TEXT_MAX, &text);
 	if (rc < 0) {
 		rc = ctl_fail_errno(ctl, path, rc);
 	} else {

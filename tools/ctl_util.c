@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages, options and whole files. A message is one line: what is wrong, where, and what to do; nothing is said
+ * Messages and options. A message is one line: what is wrong, where, and what to do; nothing is said
  * twice, so whoever returns an exit code has said why, and whoever returns an errno has not.
  */
 #include <dirent.h>
@@ -150,69 +150,6 @@ int ctl_option(struct ctl *ctl, int argc, char **argv, const char *shorts, const
 			return opt;
 		}
 	}
-}
-
-int ctl_read_fd(int fd, size_t max, struct buf *out)
-{
-	size_t begin = out->len;
-
-	for (;;) {
-		char *at = buf_reserve(out, 65536);
-		ssize_t n;
-
-		if (!at)
-			return -ENOMEM;
-		n = read(fd, at, 65536);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		out->len += (size_t)n;
-		if (out->len - begin > max)
-			return -EFBIG;
-	}
-}
-
-int ctl_read_file(const char *path, size_t max, struct buf *out)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int rc;
-
-	if (fd < 0)
-		return -errno;
-	rc = ctl_read_fd(fd, max, out);
-	close(fd);
-	return rc;
-}
-
-int ctl_write_all(int fd, struct slice bytes)
-{
-	const char *at = bytes.data;
-
-	while (bytes.len) {
-		ssize_t n = write(fd, at, bytes.len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		at += n;
-		bytes.len -= (size_t)n;
-	}
-	return 0;
-}
-
-int ctl_write_file(const char *path, struct slice bytes)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	int rc;
-
-	if (fd < 0)
-		return -errno;
-	rc = ctl_write_all(fd, bytes);
-	if (close(fd) < 0 && rc == 0)
-		rc = -errno;
-	return rc;
 }
 
 bool ctl_next_line(struct slice text, size_t *at, struct slice *out)

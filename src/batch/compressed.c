@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include "base/file.h"
 
 /* The fuzzers make it small, so that windows end in all places of small inputs. */
 #ifndef BATCH_WINDOW_FIRST
@@ -110,25 +111,6 @@ static int start_unpacking(struct input *input)
 	return 0;
 }
 
-/* Reads until `cap` bytes are there or the file ends. */
-static ssize_t read_fully(int fd, void *to, size_t cap)
-{
-	size_t len = 0;
-
-	while (len < cap) {
-		ssize_t n = read(fd, (char *)to + len, cap - len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	return (ssize_t)len;
-}
-
 static int read_head(struct input *input, struct why *why)
 {
 	struct stat st;
@@ -139,7 +121,7 @@ static int read_head(struct input *input, struct why *why)
 	if (!S_ISREG(st.st_mode))
 		return why_fail(why, S_ISDIR(st.st_mode) ? EISDIR : EINVAL, "it is no regular file");
 	input->total = (uint64_t)st.st_size;
-	n = read_fully(input->fd, input->head, HEAD_MAX);
+	n = file_read_up_to(input->fd, input->head, HEAD_MAX);
 	if (n < 0)
 		return why_fail(why, (int)-n, "the file can't be read: %s", strerror((int)-n));
 	input->head_len = (size_t)n;

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include "base/file.h"
 
 enum {
 	ASK_EVERY = 1 << 20,		/* bytes between two looks at the disk */
@@ -290,25 +291,6 @@ static int charge_to(struct batch *batch, struct writer *writer, uint64_t size)
 	return rc;
 }
 
-static int write_all(int fd, struct slice bytes, uint64_t offset)
-{
-	const char *at = bytes.data;
-	size_t left = bytes.len;
-
-	while (left) {
-		ssize_t n = pwrite(fd, at, left, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n == 0 ? -EIO : errno == EDQUOT ? -ENOSPC : -errno;
-		at += n;
-		left -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
-}
-
 int batch_file_write(struct batch_file *file, struct slice bytes, uint64_t offset, bool at_end)
 {
 	struct batch *batch = file->batch;
@@ -329,7 +311,7 @@ int batch_file_write(struct batch_file *file, struct slice bytes, uint64_t offse
 	if (rc == 0)
 		rc = charge_to(batch, file->writer, end);
 	pthread_mutex_unlock(&batch->lock);
-	return rc < 0 ? rc : write_all(file->fd, bytes, offset);
+	return rc < 0 ? rc : file_write_at(file->fd, bytes.data, bytes.len, offset);
 }
 
 int batch_file_resize(struct batch_file *file, uint64_t size)

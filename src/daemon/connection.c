@@ -4,43 +4,22 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* mountinfo writes blanks and the like as \040. In place. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	for (; *text; text++) {
-		if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] && text[3]) {
-			*to++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
-			text += 3;
-		} else {
-			*to++ = *text;
-		}
-	}
-	*to = '\0';
-}
+#include "base/mounts.h"
 
 int connection_find(const char *mountpoint)
 {
-	FILE *file = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, point[4096];
-	size_t cap = 0;
-	int minor, found = -1;
+	struct mounts mounts;
+	const struct mount_point *point;
+	int found = -1;
 
-	while (file && getline(&line, &cap, file) > 0) {
-		if (sscanf(line, "%*d %*d 0:%d %*s %4095s", &minor, point) != 2)
-			continue;
-		unescape(point);
-		if (!strcmp(point, mountpoint))
-			found = minor;
-	}
-	if (file)
-		fclose(file);
-	free(line);
+	if (mounts_read(&mounts) < 0)
+		return -1;
+	point = mounts_find(&mounts, mountpoint);
+	if (point && !strncmp(point->type, "fuse", strlen("fuse")))
+		found = point->device_minor;
+	mounts_release(&mounts);
 	return found;
 }
 

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/log.h"
+#include "base/mounts.h"
 
 extern char **environ;
 
@@ -57,42 +58,18 @@ static int fail_as_said(struct why *why, int err, const char *what)
 
 /* ---- mounting ---- */
 
-/* Undoes the octal escapes of /proc/self/mountinfo, in place. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	for (; *text; to++) {
-		if (text[0] == '\\' && text[1] && text[2] && text[3]) {
-			*to = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
-			text += 4;
-		} else {
-			*to = *text++;
-		}
-	}
-	*to = '\0';
-}
-
-/* Is a featurefs mounted exactly there? The last mount on a point is the one that is seen. */
+/* Is a featurefs mounted exactly there? A table that can't be read is no reason not to mount: the kernel then has the last word. */
 static bool is_mounted(const char *mountpoint)
 {
-	FILE *file = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, point[PATH_MAX], type[64];
-	size_t cap = 0;
-	bool is = false;
+	struct mounts mounts;
+	const struct mount_point *point;
+	bool is;
 
-	while (file && getline(&line, &cap, file) > 0) {
-		const char *dash = strstr(line, " - ");
-
-		if (sscanf(line, "%*d %*d %*s %*s %4095s", point) != 1 || !dash || sscanf(dash, " - %63s", type) != 1)
-			continue;
-		unescape(point);
-		if (!strcmp(point, mountpoint))
-			is = !strncmp(type, "fuse.featurefs", strlen("fuse.featurefs"));
-	}
-	if (file)
-		fclose(file);
-	free(line);
+	if (mounts_read(&mounts) < 0)
+		return false;
+	point = mounts_find(&mounts, mountpoint);
+	is = point && !strncmp(point->type, "fuse.featurefs", strlen("fuse.featurefs"));
+	mounts_release(&mounts);
 	return is;
 }
 

@@ -395,23 +395,6 @@ static void explain(struct featurefs_changes *chg, int rc, int64_t since_ns, str
 	buf_release(&errors);
 }
 
-static int write_all(int fd, struct slice bytes)
-{
-	const char *at = bytes.data;
-
-	while (bytes.len) {
-		ssize_t n = write(fd, at, bytes.len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		at += n;
-		bytes.len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int send(struct featurefs_changes *chg, struct why *why)
 {
 	struct buf path = { 0 };
@@ -428,7 +411,7 @@ static int send(struct featurefs_changes *chg, struct why *why)
 	if (rc == -ENOENT)
 		why_fail(why, ENOENT, "there is no group %s", chg->group);
 	if (rc == 0)
-		rc = write_all(fd, buf_slice(&chg->lines));
+		rc = file_write_fd(fd, buf_slice(&chg->lines));
 	/* An interrupted close has closed; whether it has committed is not known. */
 	if (fd >= 0 && close(fd) < 0 && rc == 0)
 		rc = errno == EINTR ? -EIO : -errno;

@@ -86,7 +86,7 @@ static int check_same(const struct sdk_mount *mount, const struct sdk_map *map, 
 
 	if (asprintf(&path, "%s/.featurefs/store", mount->dir) < 0)
 		return -ENOMEM;
-	rc = sdk_read_file(path, LINES_MAX, &text);
+	rc = file_read_path(path, LINES_MAX, &text);
 	if (rc == 0 && sdk_line_find(buf_slice(&text), "inode", &value) && num_parse_u64(value, &inode) == 0 && inode != map->inode)
 		rc = why_fail(why, ESTALE, "%s is not the store that is mounted at %s", mount->source, mount->dir);
 	/* A mount that doesn't say (of an older daemon, or dead) is believed. */

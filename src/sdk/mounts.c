@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which store stands behind a path. The kernel's table says which mounts are ours (their type is fuse.featurefs) and which STORE
- * each one shows (its source), so nothing else has to be kept up to date. Mounts stack: of several on one directory the last one answers.
- * A store may have two, one of which is read-only.
+ * Which store stands behind a path. The kernel's table says which mounts are ours (by their type) and which STORE each one
+ * shows (its source), so nothing else has to be kept up to date. A store may have two, of which the one for serving is read-only.
  */
 #include "sdk/private.h"
 
@@ -11,91 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { TABLE_MAX = 16 << 20 };		/* bytes: far beyond what any machine has */
-
-/* A line of the table, its texts as the kernel wrote them. */
-struct line {
-	struct slice root, dir, options, type, source, super;
-};
-
-static bool take_field(struct slice *rest, struct slice *out)
+static bool is_ours(const struct mount_point *point)
 {
-	const char *at = rest->data, *end = at + rest->len, *begin;
-
-	while (at < end && *at == ' ')
-		at++;
-	begin = at;
-	while (at < end && *at != ' ')
-		at++;
-	*out = slice_of(begin, (size_t)(at - begin));
-	*rest = slice_of(at, (size_t)(end - at));
-	return out->len > 0;
-}
-
-/* "36 35 0:50 / /mnt rw,nosuid shared:1 - fuse.featurefs /var/lib/features rw": the optional fields end with a '-'. */
-static bool parse_line(struct slice rest, struct line *out)
-{
-	struct slice skip;
-
-	for (int i = 0; i < 3; i++)
-		if (!take_field(&rest, &skip))
-			return false;
-	if (!take_field(&rest, &out->root) || !take_field(&rest, &out->dir) || !take_field(&rest, &out->options))
-		return false;
-	do
-		if (!take_field(&rest, &skip))
-			return false;
-	while (!slice_equal(skip, slice_str("-")));
-	return take_field(&rest, &out->type) && take_field(&rest, &out->source) && take_field(&rest, &out->super);
-}
-
-static bool is_octal(const char *at, const char *end)
-{
-	return end - at >= 4 && at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] >= '0' && at[2] <= '7' && at[3] >= '0' &&
-	       at[3] <= '7';
-}
-
-/* The kernel writes blank, tab, newline, backslash and '#' as \ooo. NULL without memory. */
-static char *decode(struct slice field)
-{
-	const char *at = field.data, *end = at + field.len;
-	char *text = malloc(field.len + 1), *to = text;
-
-	if (!text)
-		return NULL;
-	while (at < end) {
-		if (is_octal(at, end)) {
-			*to++ = (char)((at[1] - '0') << 6 | (at[2] - '0') << 3 | (at[3] - '0'));
-			at += 4;
-		} else {
-			*to++ = *at++;
-		}
-	}
-	*to = '\0';
-	return text;
-}
-
-static bool is_inside(const char *path, const char *dir)
-{
-	size_t len = strcmp(dir, "/") ? strlen(dir) : 0;
-
-	return !strncmp(path, dir, len) && (path[len] == '/' || path[len] == '\0');
-}
-
-static bool has_option(struct slice options, const char *name)
-{
-	const char *at = options.data, *end = at + options.len;
-	size_t len = strlen(name);
-
-	while (at < end) {
-		const char *comma = memchr(at, ',', (size_t)(end - at));
-		const char *stop = comma ? comma : end;
-
-		if ((size_t)(stop - at) == len && !memcmp(at, name, len))
-			return true;
-		at = stop + 1;
-	}
-	return false;
+	return point->is_whole && (!strcmp(point->type, "fuse.featurefs") || !strcmp(point->type, "fuse.featurefs-serving"));
 }
 
 static bool is_same_folder(const char *a, const char *b)
@@ -114,87 +31,56 @@ void sdk_mount_release(struct sdk_mount *mount)
 	*mount = (struct sdk_mount){ 0 };
 }
 
-/* What was found so far. By path: the mount that covers it, ours or not. By STORE: one of ours that shows it. */
-struct search {
-	const char *path, *store;
-	struct sdk_mount found;
-	bool is_ours;
-};
-
-/* Takes `mount`. */
-static void consider(struct search *search, const struct line *line, struct sdk_mount *mount)
+static void take(struct mount_point *point, struct sdk_mount *out)
 {
-	bool is_ours = slice_equal(line->type, slice_str("fuse.featurefs")) && slice_equal(line->root, slice_str("/"));
-	struct sdk_mount *found = &search->found;
-	bool is_better;
-
-	if (search->path) {
-		/* Of several on one directory the last one is on top; of a path's mounts the longest one holds it. */
-		is_better = is_inside(search->path, mount->dir) && (!found->dir || strlen(mount->dir) >= strlen(found->dir));
-	} else {
-		/* Hidden by a later mount on the same directory: what was found there is not what answers. */
-		if (found->dir && !strcmp(found->dir, mount->dir))
-			sdk_mount_release(found);
-		is_better = is_ours && is_same_folder(mount->source, search->store) &&
-			    (!found->dir || found->is_read_only || !mount->is_read_only);
-	}
-	if (is_better) {
-		sdk_mount_release(found);
-		*found = *mount;
-		search->is_ours = is_ours;
-	} else {
-		sdk_mount_release(mount);
-	}
+	*out = (struct sdk_mount){ point->dir, point->source, point->is_read_only };
+	point->dir = point->source = NULL;
 }
 
-int sdk_mounts_find(struct slice text, const char *path, const char *store, struct sdk_mount *out)
+int sdk_mounts_by_path(const struct mounts *mounts, const char *path, struct sdk_mount *out)
 {
-	struct search search = { .path = path, .store = store };
-	const char *at = text.data, *end = at + text.len;
-	struct line line;
+	struct mount_point *found = mounts_find_holder(mounts, path);
 
-	while (at < end) {
-		const char *newline = memchr(at, '\n', (size_t)(end - at));
-		const char *stop = newline ? newline : end;
-
-		if (parse_line(slice_of(at, (size_t)(stop - at)), &line)) {
-			struct sdk_mount mount = { decode(line.dir), decode(line.source),
-						   has_option(line.options, "ro") || has_option(line.super, "ro") };
-
-			if (!mount.dir || !mount.source) {
-				sdk_mount_release(&mount);
-				sdk_mount_release(&search.found);
-				return -ENOMEM;
-			}
-			consider(&search, &line, &mount);
-		}
-		at = stop + 1;
-	}
-	if (!search.found.dir || !search.is_ours) {
-		sdk_mount_release(&search.found);
-		return path ? -ENODEV : -ENOENT;
-	}
-	*out = search.found;
+	if (!found || !is_ours(found))
+		return -ENODEV;
+	take(found, out);
 	return 0;
 }
 
-static int find(const char *path, const char *store, struct sdk_mount *out)
+int sdk_mounts_by_store(const struct mounts *mounts, const char *store, struct sdk_mount *out)
 {
-	struct buf text = { 0 };
-	int rc = sdk_read_file("/proc/self/mountinfo", TABLE_MAX, &text);
+	struct mount_point *found = NULL;
 
-	if (rc == 0)
-		rc = sdk_mounts_find(buf_slice(&text), path, store, out);
-	buf_release(&text);
+	for (size_t i = 0; i < mounts->n; i++) {
+		struct mount_point *point = &mounts->points[i];
+
+		if (is_ours(point) && (!found || found->is_read_only) && is_same_folder(point->source, store))
+			found = point;
+	}
+	if (!found)
+		return -ENOENT;
+	take(found, out);
+	return 0;
+}
+
+static int find(int (*by)(const struct mounts *, const char *, struct sdk_mount *), const char *what, struct sdk_mount *out)
+{
+	struct mounts mounts;
+	int rc = mounts_read(&mounts);
+
+	if (rc < 0)
+		return rc;
+	rc = by(&mounts, what, out);
+	mounts_release(&mounts);
 	return rc;
 }
 
 int sdk_mount_of_path(const char *path, struct sdk_mount *out)
 {
-	return find(path, NULL, out);
+	return find(sdk_mounts_by_path, path, out);
 }
 
 int sdk_mount_of_store(const char *store, struct sdk_mount *out)
 {
-	return find(NULL, store, out);
+	return find(sdk_mounts_by_store, store, out);
 }

@@ -12,6 +12,8 @@
 #include <featurefs.h>
 #include <string.h>
 #include "base/buf.h"
+#include "base/file.h"
+#include "base/mounts.h"
 #include "base/why.h"
 #include "catalog/catalog.h"
 #include "serve/serve.h"
@@ -34,8 +36,9 @@ int sdk_mount_of_path(const char *path, struct sdk_mount *out);
 /* The mount at which this STORE can be written; one that can only be read if there is no other; -ENOENT. */
 int sdk_mount_of_store(const char *store, struct sdk_mount *out);
 void sdk_mount_release(struct sdk_mount *mount);
-/* The same from the text of /proc/self/mountinfo. */
-int sdk_mounts_find(struct slice text, const char *path, const char *store, struct sdk_mount *out);
+/* The same in a table that was read; what was found is taken out of it. */
+int sdk_mounts_by_path(const struct mounts *mounts, const char *path, struct sdk_mount *out);
+int sdk_mounts_by_store(const struct mounts *mounts, const char *store, struct sdk_mount *out);
 
 /* ---- map.c: maps that this process has open, and snapshots of them ---- */
 
@@ -260,11 +263,8 @@ int remote_file(struct featurefs *fs, const char *group, const char *name, struc
 int remote_stats(struct featurefs *fs, const char *group, struct featurefs_stats *out, struct why *why);
 int remote_version(struct featurefs *fs, uint64_t *out, struct why *why);
 
-/* ---- file.c ---- */
+/* ---- text.c ---- */
 
-/* Appends all of a file; at most `max` bytes, else -EFBIG. */
-int sdk_read_file(const char *path, size_t max, struct buf *out);
-int sdk_read_fd(int fd, size_t max, struct buf *out);
 /* Turns a buffer into the caller's text. */
 int sdk_text_give(struct featurefs_text *text, struct buf *from);
 void sdk_text_take(struct featurefs_text *text, struct buf *out);

@@ -76,7 +76,7 @@ static int read_at(int dir, const char *name, size_t max, struct buf *out)
 
 	if (fd < 0)
 		return -errno;
-	rc = sdk_read_fd(fd, max, out);
+	rc = file_read_fd(fd, max, out);
 	close(fd);
 	return rc;
 }
@@ -105,7 +105,7 @@ int remote_version(struct featurefs *fs, uint64_t *out, struct why *why)
 	if (rc == 0)
 		rc = buf_error(&path);
 	if (rc == 0)
-		rc = sdk_read_file(path.data, SMALL_MAX, &text);
+		rc = file_read_path(path.data, SMALL_MAX, &text);
 	if (rc < 0 && !why->text[0])
 		why_fail(why, -rc, "%s: %s", path.data ? path.data : "the mount", strerror(-rc));
 	if (rc == 0 && (!sdk_line_find(buf_slice(&text), "seq", &value) || num_parse_u64(value, out) < 0))

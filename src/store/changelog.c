@@ -53,7 +53,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
-#include "store/file.h"
+#include "base/file.h"
 #include "store/le.h"
 #include "store/segment.h"
 

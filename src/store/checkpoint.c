@@ -52,7 +52,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "store/env.h"
-#include "store/file.h"
+#include "base/file.h"
 #include "store/le.h"
 
 enum {

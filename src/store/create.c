@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "store/env.h"
-#include "store/file.h"
+#include "base/file.h"
 
 static int sync_parent(const char *path)
 {

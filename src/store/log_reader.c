@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 #include "store/changelog.h"
-#include "store/file.h"
+#include "base/file.h"
 #include "store/le.h"
 #include "store/segment.h"
 

@@ -30,7 +30,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "store/env.h"
-#include "store/file.h"
+#include "base/file.h"
 #include "store/le.h"
 
 enum { REPLAY_OPS = 4096 };	/* changes replayed in one transaction */

@@ -25,7 +25,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <xxhash.h>
-#include "store/file.h"
+#include "base/file.h"
 #include "store/le.h"
 
 #define MAGIC UINT32_C(0x544c5346)

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "store/env.h"
-#include "store/file.h"
+#include "base/file.h"
 #include "store/le.h"
 
 enum { STATE_LEN = 16 + ENV_BOOT_MAX };

@@ -800,24 +800,35 @@ static void test_mounts(void)
 {
 	static const char table[] =
 		"21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+		"51 21 0:51 / /srv/features ro,nosuid - fuse.featurefs-serving /var/lib/a\\040b rw,user_id=0\n"
 		"50 21 0:50 / /mnt/features rw,nosuid shared:9 - fuse.featurefs /var/lib/a\\040b rw,user_id=0\n"
-		"51 21 0:51 / /srv/features ro,nosuid - fuse.featurefs /var/lib/a\\040b rw,user_id=0\n"
 		"52 21 0:52 / /mnt/other rw - fuse.featurefs /var/lib/other rw\n"
 		"53 52 0:53 / /mnt/other rw - tmpfs tmpfs rw\n"
 		"54 21 0:54 /sub /mnt/bound rw - fuse.featurefs /var/lib/other rw\n"
-		"broken line\n";
+		"55 21 0:55 / /mnt/alike rw - fuse.featurefsx /var/lib/other rw\n";
 	struct sdk_mount mount;
+	struct mounts mounts;
 
-	NEED(sdk_mounts_find(slice_str(table), "/mnt/features/g/u1", NULL, &mount) == 0);
+	NEED(mounts_parse(slice_str(table), &mounts) == 0);
+	CHECK_INT(sdk_mounts_by_path(&mounts, "/mnt/featuresx", &mount), -ENODEV);
+	CHECK_INT(sdk_mounts_by_path(&mounts, "/mnt/other", &mount), -ENODEV);	/* hidden */
+	CHECK_INT(sdk_mounts_by_path(&mounts, "/mnt/bound", &mount), -ENODEV);	/* no root of a store */
+	CHECK_INT(sdk_mounts_by_path(&mounts, "/mnt/alike", &mount), -ENODEV);
+	CHECK_INT(sdk_mounts_by_store(&mounts, "/var/lib/other", &mount), -ENOENT);
+	NEED(sdk_mounts_by_path(&mounts, "/srv/features", &mount) == 0);
+	CHECK(!strcmp(mount.dir, "/srv/features") && mount.is_read_only);
+	sdk_mount_release(&mount);
+	mounts_release(&mounts);
+	NEED(mounts_parse(slice_str(table), &mounts) == 0);
+	NEED(sdk_mounts_by_path(&mounts, "/mnt/features/g/u1", &mount) == 0);
 	CHECK(!strcmp(mount.dir, "/mnt/features") && !strcmp(mount.source, "/var/lib/a b") && !mount.is_read_only);
 	sdk_mount_release(&mount);
-	CHECK_INT(sdk_mounts_find(slice_str(table), "/mnt/featuresx", NULL, &mount), -ENODEV);
-	CHECK_INT(sdk_mounts_find(slice_str(table), "/mnt/other", NULL, &mount), -ENODEV);	/* hidden */
-	CHECK_INT(sdk_mounts_find(slice_str(table), "/mnt/bound", NULL, &mount), -ENODEV);	/* no root of a store */
-	NEED(sdk_mounts_find(slice_str(table), NULL, "/var/lib/a b", &mount) == 0);
+	mounts_release(&mounts);
+	NEED(mounts_parse(slice_str(table), &mounts) == 0);
+	NEED(sdk_mounts_by_store(&mounts, "/var/lib/a b", &mount) == 0);
 	CHECK(!strcmp(mount.dir, "/mnt/features"));	/* not the one that is read-only */
 	sdk_mount_release(&mount);
-	CHECK_INT(sdk_mounts_find(slice_str(table), NULL, "/var/lib/other", &mount), -ENOENT);
+	mounts_release(&mounts);
 }
 
 int main(void)

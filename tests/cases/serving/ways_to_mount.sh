@@ -29,3 +29,17 @@ start_daemon -o serve="$SRV"
 stop_daemon
 ! is_mounted "$SRV" || fail 'left behind'
 ok 'mounted and unmounted'
+
+# A store with both mounts is one store to featurectl and to the library, whichever of the two is named.
+start_daemon -o serve="$SRV"
+define h <<'END'
+[feature n]
+type = int64
+END
+featurectl put -m "$SRV" h u1 n=5
+same "$(cat "$SRV/h/u1/n")" 5
+same "$(featurectl get -m "$SRV" h u1 n)" 5
+same "$(featurectl get -m "$MNT" h u1 n)" 5
+same "$("$BIN/tests/helpers/sdkop" get "$SRV" h/n u1)" 'u1 5'
+stop_daemon
+ok 'one store by two names'

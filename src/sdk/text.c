@@ -1,47 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Whole files, "key: value" lines, and the texts that callers get. A signal never ends a read half-way. */
+/* "key: value" lines, and the texts that callers get. */
 #include "sdk/private.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-int sdk_read_fd(int fd, size_t max, struct buf *out)
-{
-	size_t begin = out->len;
-
-	for (;;) {
-		char *at = buf_reserve(out, 65536);
-		ssize_t n;
-
-		if (!at)
-			return -ENOMEM;
-		n = read(fd, at, 65536);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		out->len += (size_t)n;
-		if (out->len - begin > max)
-			return -EFBIG;
-	}
-}
-
-int sdk_read_file(const char *path, size_t max, struct buf *out)
-{
-	int fd, rc;
-
-	do
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-	while (fd < 0 && errno == EINTR);
-	if (fd < 0)
-		return -errno;
-	rc = sdk_read_fd(fd, max, out);
-	close(fd);
-	return rc;
-}
 
 bool sdk_line_find(struct slice text, const char *name, struct slice *out)
 {
