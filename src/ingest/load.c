@@ -170,7 +170,7 @@ static int stamp_record(const struct ingest_load *load, char *bytes, size_t len,
 int loading_find(struct ingest_load *load, struct slice entity, struct buf *out)
 {
 	size_t at = out->len;
-	int rc = load->options.find ? load->options.find(load->options.arg, entity, out) : -ENOENT;
+	int rc = load->options.find(load->options.arg, entity, out);
 
 	if (rc < 0)
 		return rc;
@@ -333,12 +333,16 @@ static int prepare(struct ingest *ingest, struct ingest_load *load, struct why *
 
 int ingest_load_begin(struct ingest *ingest, const struct ingest_load_options *options, struct ingest_load **out, struct why *why)
 {
-	struct ingest_load *load = load_new(options);
+	struct ingest_load *load;
 	struct why own;
 	int rc;
 
 	why = why ? why : &own;
 	why->text[0] = '\0';
+	/* Without it a row that another lane changes meanwhile would lose what the load says about it. */
+	if (!options->find)
+		return why_fail(why, EINVAL, "a load must be able to find its own rows again");
+	load = load_new(options);
 	if (!load)
 		return why_fail(why, ENOMEM, "no memory");
 	if (!enlist(ingest, load)) {

@@ -35,8 +35,8 @@ struct ingest_load_options {
 	struct slice source;		/* text for user.source: "<import id>:<file>" (a stamp's origin is the line) */
 	struct slice position_key, position;	/* stored by the commit that publishes, so that a restart knows that it happened; may be empty */
 	bool dry_run;			/* judges and counts, writes nothing */
-	/* Gives the load's own row of an entity once more: appends the record. 0, -ENOENT, or an errno that ends the load. Called while
-	 * ingest_load_row or ingest_load_publish runs, maybe from another thread than theirs, never from two at once. */
+	/* Required. Gives the load's own row of an entity once more: appends the record. 0, -ENOENT, or an errno that ends the load. Called
+	 * while ingest_load_row or ingest_load_publish runs, maybe from another thread than theirs, never from two at once. */
 	int (*find)(void *arg, struct slice entity, struct buf *out);
 	/* A row that the group's rules or the clock refuse (a time in the future, a value out of range): it is left out, the load goes on;
 	 * the caller decides: a negative errno ends the load with it, unpublished. `origin` is that of its first stamp. Called like `find`.
@@ -53,8 +53,9 @@ struct ingest_load_figures {
 	uint64_t deleted;		/* entities that SNAPSHOT took away */
 };
 
-/* -ENOENT: no such group; -EBUSY: another load of the group is open; -ENOSPC, -EIO. Options are copied; slices live for the call. First
- * finishes what an earlier load of the group left to fold. */
+/* -ENOENT: no such group; -EINVAL: no `find`, a time in the future; -EBUSY: another load of the group is open; -ENOSPC, -EIO. Options are
+ * copied; slices live for the call. First finishes what an earlier load of the group left to fold. All values of the load get the moment
+ * of this call as their ingest time: they are stamped when they are given, and when they will be published nobody knows then. */
 int ingest_load_begin(struct ingest *ingest, const struct ingest_load_options *options, struct ingest_load **out, struct why *why);
 /* Rows in ascending order of the entity's bytes, each entity once (-EINVAL otherwise). `record` is packed as by store/record.h; its stamps carry event
  * time and origin, the rest is filled in; TOMB with no cells deletes the entity as of stamp 0. Copied. Blocks while commits catch up. An error ends

@@ -255,22 +255,38 @@ static void pack_loaded(uint64_t n, struct buf *out)
 	record_builder_release(&b);
 }
 
+struct loaded {
+	uint64_t seed, n;
+	struct buf record;		/* of each row */
+};
+
+static int find_loaded(void *arg, struct slice entity, struct buf *out)
+{
+	const struct loaded *loaded = arg;
+	const char *name = entity.data;
+
+	if (!is_loaded(loaded->seed, loaded->n, (unsigned)(name[1] - '0') * 10 + (unsigned)(name[2] - '0')))
+		return -ENOENT;
+	buf_append_slice(out, buf_slice(&loaded->record));
+	return 0;
+}
+
 static void load_rows(struct writer *loader, uint64_t n)
 {
+	struct loaded loaded = { .seed = loader->seed, .n = n };
 	struct ingest_load_options options = { .group_id = loader->world->loaded_id, .position_key = slice_str("power.load"),
-					       .position = slice_of(&n, sizeof n) };
-	struct buf record = { 0 };
+					       .position = slice_of(&n, sizeof n), .find = find_loaded, .arg = &loaded };
 	struct ingest_load *load;
 	struct why why = { "" };
 	int rc = ingest_load_begin(loader->world->ingest, &options, &load, &why);
 
-	pack_loaded(n, &record);
+	pack_loaded(n, &loaded.record);
 	for (unsigned e = 0; rc == 0 && e < LOADED; e++) {
 		char name[32];
 
 		load->chunk_bytes = 2000;
 		if (is_loaded(loader->seed, n, e))
-			rc = ingest_load_row(load, slice_of(name, (size_t)snprintf(name, sizeof name, "l%02u", e)), buf_slice(&record), &why);
+			rc = ingest_load_row(load, slice_of(name, (size_t)snprintf(name, sizeof name, "l%02u", e)), buf_slice(&loaded.record), &why);
 	}
 	if (rc == 0)
 		rc = ingest_load_publish(load, &why);
@@ -279,7 +295,7 @@ static void load_rows(struct writer *loader, uint64_t n)
 		exit(EXIT_WRONG);
 	}
 	ingest_load_abort(load);
-	buf_release(&record);
+	buf_release(&loaded.record);
 }
 
 static void *load_on(void *arg)

@@ -539,6 +539,15 @@ static int find_same(void *arg, struct slice entity, struct buf *out)
 	return 0;
 }
 
+/* For loads beside which nobody changes a row. */
+static int find_none(void *arg, struct slice entity, struct buf *out)
+{
+	(void)arg;
+	(void)entity;
+	(void)out;
+	return -ENOENT;
+}
+
 /* One load of entities prefix000.. with that number of clicks. */
 static void load_all(struct world *world, char prefix, unsigned n, int64_t clicks, const struct ingest_load_options *more)
 {
@@ -737,14 +746,19 @@ static void test_endings(void)
 	world_begin(&world, "endings");
 	h = make_group(&world, "h");
 	CHECK_INT(define(&world, h, "[feature clicks]\ntype = int64\n"), 0);
-	options.group_id = 999;
+	options = (struct ingest_load_options){ .group_id = 999, .find = find_none };
 	CHECK_INT(ingest_load_begin(world.ingest, &options, &load, &why), -ENOENT);
-	options = (struct ingest_load_options){ .group_id = h, .mode = INGEST_LOAD_SNAPSHOT, .as_of_ns = clock_now() + INT64_C(3600000000000) };
+	options.find = NULL;
+	options.group_id = h;
+	CHECK_INT(ingest_load_begin(world.ingest, &options, &load, &why), -EINVAL);
+	CHECK(strstr(why.text, "find its own rows"));
+	options = (struct ingest_load_options){ .group_id = h, .mode = INGEST_LOAD_SNAPSHOT, .find = find_none,
+						.as_of_ns = clock_now() + INT64_C(3600000000000) };
 	CHECK_INT(ingest_load_begin(world.ingest, &options, &load, &why), -EINVAL);
 	CHECK(strstr(why.text, "ahead of the clock"));
 
 	/* One at a time, but for those that write nothing; rows in order, each once. */
-	options = (struct ingest_load_options){ .group_id = h };
+	options = (struct ingest_load_options){ .group_id = h, .find = find_none };
 	NEED(ingest_load_begin(world.ingest, &options, &load, &why) == 0);
 	CHECK_INT(ingest_load_begin(world.ingest, &options, &second, &why), -EBUSY);
 	options.dry_run = true;
@@ -791,7 +805,7 @@ static void test_endings(void)
 
 	/* Rows that are refused are left out, unless the caller says otherwise. */
 	options = (struct ingest_load_options){ .group_id = world.group_id, .source = slice_str("4:x.csv"), .position_key = slice_str("batch.4"),
-						.position = slice_str("done"), .refused = count_refused, .arg = &n_refused };
+						.position = slice_str("done"), .find = find_none, .refused = count_refused, .arg = &n_refused };
 	NEED(ingest_load_begin(world.ingest, &options, &load, &why) == 0);
 	CHECK_INT(give(load, "b", 1, clock_now() + INT64_C(3600000000000), &why), 0);
 	CHECK_INT(give(load, "c", 1, INGEST_NOW, &why), 0);
@@ -845,7 +859,7 @@ static void wait_for_tables(struct world *world, unsigned n)
 static void test_stop(void)
 {
 	struct world world = { .store_options = quick_options() };
-	struct ingest_load_options options = { 0 };
+	struct ingest_load_options options = { .find = find_none };
 	struct ingest_load *load, *idle;
 	struct why why;
 
@@ -875,7 +889,7 @@ static void test_stop(void)
 static void test_full_map(void)
 {
 	struct world world = { .store_options = quick_options() };
-	struct ingest_load_options options = { 0 };
+	struct ingest_load_options options = { .find = find_none };
 	struct record_builder b = { 0 };
 	struct ingest_load *load;
 	struct buf record = { 0 };
@@ -927,7 +941,7 @@ static void test_log(void)
 {
 	struct world world = { .store_options = quick_options() };
 	unsigned begins = 0, publishes = 0, aborts = 0, sets = 0;
-	struct ingest_load_options options = { 0 };
+	struct ingest_load_options options = { .find = find_none };
 	struct store_follower *follower;
 	struct store_change change;
 	struct ingest_load *load;
