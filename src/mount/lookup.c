@@ -21,6 +21,7 @@ enum {
 
 struct lookup {
 	struct handle handle;
+	atomic_uint refs;		/* the open file, and who replies to a read of it */
 	pthread_mutex_t lock;		/* for what follows */
 	struct buf asked, answer;
 	size_t at;			/* of the answer, what was read */
@@ -34,6 +35,7 @@ int lookup_open(struct mount *mount, struct node *node, struct handle **out)
 	if (!look)
 		return -ENOMEM;
 	look->handle = (struct handle){ .kind = HANDLE_LOOKUP, .node = node };
+	atomic_init(&look->refs, 1);
 	pthread_mutex_init(&look->lock, NULL);
 	node_hold(mount, node);
 	atomic_fetch_add(&mount->handles, 1);
@@ -41,16 +43,21 @@ int lookup_open(struct mount *mount, struct node *node, struct handle **out)
 	return 0;
 }
 
-void lookup_close(struct mount *mount, struct handle *handle)
+static void drop(struct mount *mount, struct lookup *look)
 {
-	struct lookup *look = (struct lookup *)handle;
-
+	if (atomic_fetch_sub(&look->refs, 1) > 1)
+		return;
 	buf_release(&look->asked);
 	buf_release(&look->answer);
 	pthread_mutex_destroy(&look->lock);
-	node_drop(mount, handle->node);
+	node_drop(mount, look->handle.node);
 	free(look);
 	atomic_fetch_sub(&mount->handles, 1);
+}
+
+void lookup_close(struct mount *mount, struct handle *handle)
+{
+	drop(mount, (struct lookup *)handle);
 }
 
 int lookup_write(struct handle *handle, struct slice bytes)
@@ -148,6 +155,8 @@ void lookup_read(struct mount *mount, struct handle *handle, fuse_req_t req, siz
 	size_t left;
 	int rc = 0;
 
+	/* As soon as the reply is out the file may be closed. */
+	atomic_fetch_add(&look->refs, 1);
 	node_target(mount, handle->node, &target);
 	pthread_mutex_lock(&look->lock);
 	if (!look->is_answered)
@@ -162,4 +171,5 @@ void lookup_read(struct mount *mount, struct handle *handle, fuse_req_t req, siz
 		look->at += left;
 	}
 	pthread_mutex_unlock(&look->lock);
+	drop(mount, look);
 }

@@ -120,10 +120,12 @@ static void reply_read(struct serving *serving, fuse_req_t req, struct fresh *fr
 
 static void reply(struct serving *serving, const struct slow *slow)
 {
+	snode_hold(serving, &slow->fresh->node);
 	if (slow->is_read)
 		reply_read(serving, slow->req, slow->fresh, slow->size, slow->off);
 	else
 		reply_attr(serving, slow->req, slow->fresh);
+	snode_forget(serving, &slow->fresh->node, 1);
 }
 
 /* ---- the thread for what takes long ---- */

@@ -412,8 +412,10 @@ void serving_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct
 	if (is_dir((enum node_kind)node->kind)) {
 		fuse_reply_err(req, EISDIR);
 	} else if (node->kind == NODE_VALUE || node->kind == NODE_BIN || node->kind == NODE_ROW) {
+		snode_hold(serving, node);
 		at = (uint64_t)off < node->len ? (size_t)off : node->len;
 		fuse_reply_buf(req, version->text + at, size < node->len - at ? size : node->len - at);
+		snode_forget(serving, node, 1);
 	} else {
 		fresh_read(serving, req, (struct fresh *)node, size, off);
 	}

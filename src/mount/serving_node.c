@@ -549,6 +549,38 @@ static void forget_in_shard(struct serving *serving, struct sentity *entity, str
 		sgroup_drop(serving, grp);
 }
 
+/* Of an entity or of one of its versions. */
+static void hold_in_shard(struct sentity *entity, struct snode *node)
+{
+	struct shard *shard = shard_of(entity->grp, entity->hash);
+
+	pthread_mutex_lock(&shard->lock);
+	node->lookups++;
+	pthread_mutex_unlock(&shard->lock);
+}
+
+void snode_hold(struct serving *serving, struct snode *node)
+{
+	switch (node->kind) {
+	case NODE_ROOT:
+	case NODE_CONTROL_DIR:
+		break;
+	case NODE_ENTITY:
+		hold_in_shard((struct sentity *)node, node);
+		break;
+	case NODE_VALUE:
+	case NODE_BIN:
+	case NODE_ROW:
+		hold_in_shard(((struct version *)node)->entity, node);
+		break;
+	default:
+		pthread_mutex_lock(&serving->lock);
+		node->lookups++;
+		pthread_mutex_unlock(&serving->lock);
+		break;
+	}
+}
+
 void snode_forget(struct serving *serving, struct snode *node, uint64_t n)
 {
 	switch (node->kind) {

@@ -162,6 +162,8 @@ static inline fuse_ino_t snode_ino(const struct serving *serving, const struct s
 /* What a node stands for. */
 void snode_target(const struct snode *node, struct target *out);
 void snode_forget(struct serving *serving, struct snode *node, uint64_t n);
+/* One lookup more, of ours: whoever replies with a node's own text holds it, for the kernel may forget it before that call has returned. */
+void snode_hold(struct serving *serving, struct snode *node);
 
 uint64_t sentity_hash(uint32_t group_id, struct slice entity);
 struct mark *mark_of(struct serving *serving, uint64_t hash);
