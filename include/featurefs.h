@@ -335,6 +335,24 @@ int featurefs_version(struct featurefs *fs, uint64_t *out);
 /* Waits until reads through this handle see that commit. -ETIMEDOUT. `timeout_ms` -1: as long as it takes. */
 int featurefs_wait(struct featurefs *fs, uint64_t version, int timeout_ms);
 
+/* ---- many rows by one ioctl of the serving mount; no call of the library ---- */
+
+/*
+ * ioctl(fd, FEATUREFS_IOC_LOOKUP(SIZE), batch) asks an open .lookup of the serving mount, a group's or that of a view's json or f32 directory;
+ * <sys/ioctl.h> has what the macro needs. `batch` points to SIZE bytes, at most FEATUREFS_BATCH_MAX. `names` bytes of names of entities
+ * (keys of the view) stand in `bytes`, one a line, none empty. On 0 `names` is how many of them were answered, from the first on, and
+ * `bytes` holds their rows, `answers` bytes of them, in the same order and all from one snapshot: JSON, a line each, or the view's float32
+ * vectors. Where not all have room, ask again for the rest.
+ * ERANGE: not even the first row has room; EINVAL: a name is empty, or the view can't be read (its .errors says why).
+ */
+struct featurefs_batch {
+	uint32_t names, answers;
+	char bytes[];
+};
+
+#define FEATUREFS_BATCH_MAX 16380	/* what the number of an ioctl can say, in whole words */
+#define FEATUREFS_IOC_LOOKUP(size) _IOC(_IOC_READ | _IOC_WRITE, 'F', 0x61, size)
+
 /* ---- names ---- */
 
 /* Writes the written form of one raw key part and a NUL; returns its length, or -EINVAL, -EILSEQ, -ENAMETOOLONG. 255 bytes are the most. */

@@ -291,7 +291,13 @@ static int fill_in_group(const struct attr_frame *frame, const struct serve_view
 		set_times(out, event_ns, ingest_ns);
 		return 0;
 	case NODE_JOIN:
-		return fill_join(frame, view, grp, target, out);
+		if (!content->text.data)
+			return fill_join(frame, view, grp, target, out);
+		mask = 0444;
+		event_ns = content->event_ns;
+		ingest_ns = content->ingest_ns;
+		set_size(out, content->text.len);
+		break;
 	default:
 		event_ns = content->event_ns;
 		ingest_ns = content->ingest_ns;

@@ -126,7 +126,7 @@ static int list_groups(struct catalog_group *const *list, unsigned n_list, enum 
 	return 0;
 }
 
-int dir_list_root(const struct serve_view *view, bool has_views, struct dir_reply *reply, uint64_t off)
+int dir_list_root(const struct serve_view *view, struct dir_reply *reply, uint64_t off)
 {
 	const struct catalog *cat = view->cat;
 	uint64_t controls = attr_number(NODE_CONTROL_DIR, CATALOG_ROOT_ID, 0, slice_of(NULL, 0));
@@ -134,9 +134,14 @@ int dir_list_root(const struct serve_view *view, bool has_views, struct dir_repl
 
 	if (off < DIR_FIRST && !dir_add(reply, ".featurefs", S_IFDIR, controls, DIR_FIRST))
 		return 0;
-	if (has_views && off < DIR_FIRST + 1 && !dir_add(reply, ".views", S_IFDIR, views, DIR_FIRST + 1))
+	if (off < DIR_FIRST + 1 && !dir_add(reply, ".views", S_IFDIR, views, DIR_FIRST + 1))
 		return 0;
 	return list_groups(cat->groups, cat->n_groups, NODE_GROUP, reply, off);
+}
+
+int dir_list_views(const struct serve_view *view, struct dir_reply *reply, uint64_t off)
+{
+	return list_groups(view->cat->views, view->cat->n_views, NODE_VIEW, reply, off);
 }
 
 static int list_controls(const struct mount *mount, struct dir_reply *reply, uint64_t off)
@@ -319,13 +324,13 @@ static int list(struct mount *mount, const struct serve_view *view, const struct
 		return 0;
 	switch (target->kind) {
 	case NODE_ROOT:
-		return dir_list_root(view, true, reply, off);
+		return dir_list_root(view, reply, off);
 	case NODE_CONTROL_DIR:
 		return list_controls(mount, reply, off);
 	case NODE_TREE_DIR:
 		return list_tree(mount, target, reply, off);
 	case NODE_VIEWS:
-		return list_groups(view->cat->views, view->cat->n_views, NODE_VIEW, reply, off);
+		return dir_list_views(view, reply, off);
 	case NODE_VIEW:
 	case NODE_FORM:
 		return 0;		/* found by name, so that rm -r, cp -r and rsync of views meet nothing but views */

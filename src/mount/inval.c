@@ -312,6 +312,11 @@ static bool changes_all(const struct catalog_group *was, const struct catalog_gr
 	return !next || has_other_rights(was, next) || has_other_values(was, next);
 }
 
+static fuse_ino_t parent_of(const struct serving *serving, const struct catalog_group *grp)
+{
+	return grp->view ? snode_ino(serving, &serving->views_dir) : FUSE_ROOT_ID;
+}
+
 static void forget_changed_group(struct serving *serving, const struct catalog_group *was, const struct catalog_group *next)
 {
 	struct sgroup *node = sgroup_find(serving, was->id);
@@ -323,7 +328,7 @@ static void forget_changed_group(struct serving *serving, const struct catalog_g
 	if (!next || strcmp(was->name, next->name)) {
 		if (atomic_load(&node->held) > NAMES_MAX && !serving->lacks_epoch)
 			gather_everything(&serving->forgetting);	/* else all below that name would be dropped while it is told */
-		gather(serving, FUSE_ROOT_ID, 0, slice_str(was->name));
+		gather(serving, parent_of(serving, was), 0, slice_str(was->name));
 	}
 	sgroup_drop(serving, node);
 }
@@ -339,12 +344,15 @@ static void mark_end(struct mark *mark)
 	atomic_fetch_sub(&mark->changing, 1);
 }
 
-/* Calls `act` for each group that changes; its second group is NULL if it goes. */
+/* Calls `act` for each group and view that changes; its second group is NULL if it goes. */
 static void each_changed_group(struct serving *serving, const struct ingest_news *news,
 			       void (*act)(struct serving *serving, const struct catalog_group *was, const struct catalog_group *next))
 {
-	for (unsigned i = 0; i < news->was->n_groups; i++) {
-		const struct catalog_group *was = news->was->groups[i], *next = catalog_find_id(news->next, was->id);
+	const struct catalog *cat = news->was;
+
+	for (unsigned i = 0; i < cat->n_groups + cat->n_views; i++) {
+		const struct catalog_group *was = i < cat->n_groups ? cat->groups[i] : cat->views[i - cat->n_groups];
+		const struct catalog_group *next = catalog_find_id(news->next, was->id);
 
 		if (was != next)
 			act(serving, was, next);
@@ -370,7 +378,9 @@ static void tell_dirs(struct serving *serving, const struct catalog_group *was, 
 
 	if (!node)
 		return;
-	tell(serving, FUSE_ROOT_ID, snode_ino(serving, &node->node), slice_str(was->name));
+	tell(serving, parent_of(serving, was), snode_ino(serving, &node->node), slice_str(was->name));
+	for (unsigned form = 0; was->view && form < SERVING_FORMS; form++)
+		tell(serving, snode_ino(serving, &node->node), snode_ino(serving, &node->forms[form]), slice_str(join_form_name(form)));
 	if (serving->forgetting.is_all && next && has_other_rights(was, next))
 		forget_rights(serving, node);
 	sgroup_drop(serving, node);
@@ -428,6 +438,7 @@ void serving_changing(void *arg, const struct ingest_news *news)
 	if (news->next) {
 		each_changed_group(serving, news, tell_dirs);
 		tell(serving, 0, FUSE_ROOT_ID, slice_of(NULL, 0));
+		tell(serving, FUSE_ROOT_ID, snode_ino(serving, &serving->views_dir), slice_str(".views"));
 	}
 	catalog_unref(cat);
 }

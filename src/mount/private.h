@@ -483,7 +483,8 @@ struct dir_reply {
 
 /* Each adds what stands behind `off`, as much as fits; dir_add is false if the entry doesn't. `listing` is the handle's. */
 bool dir_add(struct dir_reply *reply, const char *name, mode_t type, uint64_t number, off_t off);
-int dir_list_root(const struct serve_view *view, bool has_views, struct dir_reply *reply, uint64_t off);
+int dir_list_root(const struct serve_view *view, struct dir_reply *reply, uint64_t off);
+int dir_list_views(const struct serve_view *view, struct dir_reply *reply, uint64_t off);
 int dir_list_entity(const struct serve_view *view, const struct catalog_group *grp, const struct target *target, struct dir_reply *reply,
 		    uint64_t off);
 int dir_list_group(const struct serve_view *view, const struct catalog_group *grp, struct listing *listing, struct dir_reply *reply,

@@ -82,6 +82,7 @@ static const struct fuse_lowlevel_ops serving_ops = {
 	.statfs = op_statfs,
 	.getxattr = serving_getxattr,
 	.listxattr = serving_listxattr,
+	.ioctl = serving_ioctl,
 };
 
 /* ---- opening and closing ---- */
@@ -96,6 +97,7 @@ int serving_new(const struct serving_options *options, struct direct *lane, stru
 	serving->lane = lane;
 	serving->root = (struct snode){ .kind = NODE_ROOT };
 	serving->control_dir = (struct snode){ .kind = NODE_CONTROL_DIR };
+	serving->views_dir = (struct snode){ .kind = NODE_VIEWS };
 	pthread_mutex_init(&serving->lock, NULL);
 	pthread_cond_init(&serving->slow_wake, NULL);
 	*out = serving;

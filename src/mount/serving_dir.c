@@ -14,6 +14,7 @@
 #include "mount/listing.h"
 
 struct serving_dir {
+	struct serving_dir *next, **prev;	/* [G] */
 	struct listing listing;		/* of a group */
 	atomic_uint turns;		/* the kernel sends one READDIR at a time, and this orders them for all to see */
 };
@@ -26,10 +27,32 @@ static struct serving_dir *dir_of(const struct fuse_file_info *fi)
 	return dir;
 }
 
-static void free_dir(struct serving_dir *dir)
+static void list_dir(struct serving *serving, struct serving_dir *dir)
 {
+	pthread_mutex_lock(&serving->lock);
+	dir->next = serving->dirs;
+	dir->prev = &serving->dirs;
+	if (dir->next)
+		dir->next->prev = &dir->next;
+	serving->dirs = dir;
+	pthread_mutex_unlock(&serving->lock);
+}
+
+static void free_dir(struct serving *serving, struct serving_dir *dir)
+{
+	pthread_mutex_lock(&serving->lock);
+	*dir->prev = dir->next;
+	if (dir->next)
+		dir->next->prev = dir->prev;
+	pthread_mutex_unlock(&serving->lock);
 	listing_release(&dir->listing);
 	free(dir);
+}
+
+void serving_dirs_free(struct serving *serving)
+{
+	while (serving->dirs)
+		free_dir(serving, serving->dirs);
 }
 
 void serving_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -43,10 +66,11 @@ void serving_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
+	list_dir(serving, dir);
 	fi->fh = (uintptr_t)dir;
 	atomic_fetch_add_explicit(&dir->turns, 1, memory_order_release);
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		free_dir(dir);		/* nobody waits for it any more */
+		free_dir(serving, dir);	/* nobody waits for it any more */
 }
 
 void serving_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -55,7 +79,7 @@ void serving_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 
 	(void)ino;
 	atomic_fetch_add_explicit(&serving->requests, 1, memory_order_acq_rel);
-	free_dir(dir_of(fi));
+	free_dir(serving, dir_of(fi));
 	fuse_reply_err(req, 0);
 }
 
@@ -126,8 +150,10 @@ static bool add_dots(const struct target *target, struct dir_reply *reply, uint6
 
 	if (target->kind == NODE_ROOT)
 		self = FUSE_ROOT_ID;
-	if (target->kind == NODE_ENTITY)
-		up = attr_number(NODE_GROUP, target->group_id, target->group_id, slice_of(NULL, 0));
+	if (target->kind == NODE_ENTITY || target->kind == NODE_FORM)
+		up = attr_number(target->kind == NODE_FORM ? NODE_VIEW : NODE_GROUP, target->group_id, target->group_id, slice_of(NULL, 0));
+	else if (target->kind == NODE_VIEW)
+		up = attr_number(NODE_VIEWS, CATALOG_ROOT_ID, 0, slice_of(NULL, 0));
 	return (off >= 1 || dir_add(reply, ".", S_IFDIR, self, 1)) && (off >= 2 || dir_add(reply, "..", S_IFDIR, up, 2));
 }
 
@@ -150,7 +176,9 @@ static int list(struct serving *serving, struct snode *node, struct serving_dir 
 		return rc;
 	grp = catalog_find_id(view.cat, target.group_id);
 	if (node->kind == NODE_ROOT)
-		rc = dir_list_root(&view, false, reply, off);
+		rc = dir_list_root(&view, reply, off);
+	else if (node->kind == NODE_VIEWS)
+		rc = dir_list_views(&view, reply, off);
 	else if (node->kind == NODE_CONTROL_DIR)
 		rc = list_controls(serving->options.controls, reply, off);
 	else if (grp && node->kind == NODE_GROUP)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of the serving mount that are made when they are opened: .schema, .stats, .errors and those of .featurefs/. There is no OPEN to make them
+ * Files of the serving mount that are made when they are opened: .schema, .stats, .errors, those of .featurefs/, and rows of views, which their
+ * lookup makes already, for it tells whether there is such a row. There is no OPEN to make them
  * at, so each lookup gives a node of its own that the kernel may keep neither by name nor with attributes; the first GETATTR behind
  * it, which the kernel needs for its permission check, makes the text. From then on that node shows that text.
  *
@@ -34,6 +35,7 @@ static int keep_text(struct serving *serving, struct fresh *fresh, struct slice 
 	if (!fresh->text) {
 		fresh->text = copy;
 		fresh->len = text.len;
+		atomic_fetch_add_explicit(&serving->node_bytes, text.len, memory_order_relaxed);
 		copy = NULL;
 	}
 	*out = slice_of(fresh->text, fresh->len);
@@ -42,12 +44,19 @@ static int keep_text(struct serving *serving, struct fresh *fresh, struct slice 
 	return 0;
 }
 
+int fresh_set_text(struct serving *serving, struct fresh *fresh, struct slice text)
+{
+	struct slice kept;
+
+	return keep_text(serving, fresh, text, &kept);
+}
+
 static int render_schema(struct serving *serving, uint32_t group_id, struct buf *out)
 {
 	uint64_t number;
 	struct catalog *cat = catalog_current_get(serving->lane->cur, &number);
 	const struct catalog_group *grp = catalog_find_id(cat, group_id);
-	int rc = grp ? catalog_group_print(grp, out) : -ENOENT;
+	int rc = !grp ? -ENOENT : grp->view ? catalog_view_print(cat, grp, out) : catalog_group_print(grp, out);
 
 	catalog_unref(cat);
 	return rc;
@@ -64,6 +73,8 @@ static int render(struct serving *serving, struct fresh *fresh, struct slice *ou
 	snode_target(&fresh->node, &target);
 	if (target.kind == NODE_SCHEMA)
 		rc = render_schema(serving, target.group_id, &buf);
+	else if (target.kind == NODE_LOOKUP)
+		rc = 0;			/* it answers calls of its own: serving_batch.c */
 	else
 		rc = control_render_plain(serving->lane, serving->options.controls, &target, &buf);
 	if (rc == 0)
@@ -93,7 +104,7 @@ static void reply_attr(struct serving *serving, fuse_req_t req, struct fresh *fr
 	snode_target(&fresh->node, &target);
 	grp = catalog_find_id(view.cat, target.group_id);
 	if (grp)
-		content.event_ns = content.ingest_ns = grp->changed_ns;
+		content.event_ns = content.ingest_ns = fresh->made_ns ? fresh->made_ns : grp->changed_ns;
 	rc = attr_fill_plain(&frame, &view, &target, &content, &st);
 	serve_end(&view);
 	st.st_size = (off_t)content.text.len;

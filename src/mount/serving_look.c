@@ -24,8 +24,8 @@ static int begin_view(struct serving *serving, struct serve_view *out)
 	return serve_begin(serving->lane->store, serving->lane->cur, out);
 }
 
-static int fill(struct serving *serving, const struct serve_view *view, const struct target *target, const struct content *content,
-		struct stat *out)
+int serving_fill(struct serving *serving, const struct serve_view *view, const struct target *target, const struct content *content,
+		 struct stat *out)
 {
 	const struct attr_frame frame = {
 		.owners = &serving->options.owners, .lane = serving->lane, .root_ns = atomic_load(&serving->changed_ns),
@@ -45,8 +45,8 @@ static int64_t dir_end(const struct serve_view *view, const struct target *targe
 	return serve_row_end_ns(view, grp, &rec);
 }
 
-static void set_entry(const struct serving *serving, const struct snode *node, const struct stat *st, double entry_timeout,
-		      double attr_timeout, struct fuse_entry_param *out)
+void serving_set_entry(const struct serving *serving, const struct snode *node, const struct stat *st, double entry_timeout,
+		       double attr_timeout, struct fuse_entry_param *out)
 {
 	*out = (struct fuse_entry_param){
 		.ino = snode_ino(serving, node), .generation = 1, .attr = *st, .entry_timeout = entry_timeout, .attr_timeout = attr_timeout,
@@ -66,9 +66,9 @@ static int set_version_entry(struct serving *serving, const struct serve_view *v
 	int rc;
 
 	snode_target(&version->node, &target);
-	rc = fill(serving, view, &target, &content, &st);
+	rc = serving_fill(serving, view, &target, &content, &st);
 	if (rc == 0)
-		set_entry(serving, &version->node, &st, keeps ? keep_for(end_ns, view->now_ns) : 0, keeps ? SERVING_LONG : 0, out);
+		serving_set_entry(serving, &version->node, &st, keeps ? keep_for(end_ns, view->now_ns) : 0, keeps ? SERVING_LONG : 0, out);
 	return rc;
 }
 
@@ -151,10 +151,9 @@ static int look_in_entity(struct serving *serving, struct sentity *entity, const
 
 /* ---- in a group, in the root, in .featurefs ---- */
 
-/* A file that is made when it is opened: nothing of it is kept. Its size is known when it is first asked for. */
-static int look_fresh(struct serving *serving, struct sgroup *grp, enum node_kind kind, uint32_t number, struct fuse_entry_param *out)
+int serving_look_fresh(struct serving *serving, struct sgroup *grp, enum node_kind kind, uint32_t number, struct fuse_entry_param *out)
 {
-	struct fresh *fresh = fresh_make(serving, grp, kind, number);
+	struct fresh *fresh = fresh_make(serving, grp, kind, number, slice_of(NULL, 0));
 	struct content none = { 0 };
 	struct target target;
 	struct serve_view view;
@@ -166,13 +165,13 @@ static int look_fresh(struct serving *serving, struct sgroup *grp, enum node_kin
 	snode_target(&fresh->node, &target);
 	rc = begin_view(serving, &view);
 	if (rc == 0) {
-		rc = fill(serving, &view, &target, &none, &st);
+		rc = serving_fill(serving, &view, &target, &none, &st);
 		serve_end(&view);
 	}
 	if (rc < 0)
 		snode_forget(serving, &fresh->node, 1);
 	else
-		set_entry(serving, &fresh->node, &st, 0, 0, out);
+		serving_set_entry(serving, &fresh->node, &st, 0, 0, out);
 	return rc;
 }
 
@@ -195,11 +194,11 @@ static int look_entity(struct serving *serving, struct sgroup *grp, struct slice
 	rc = begin_view(serving, &view);
 	if (rc < 0)
 		return rc;
-	rc = fill(serving, &view, &target, &none, &st);
+	rc = serving_fill(serving, &view, &target, &none, &st);
 	if (rc == 0) {
 		entity = sentity_look(serving, grp, hash, name, &glance, &keeps);
 		if (entity)
-			set_entry(serving, &entity->node, &st, keeps ? SERVING_LONG : 0,
+			serving_set_entry(serving, &entity->node, &st, keeps ? SERVING_LONG : 0,
 				  keeps ? keep_for(dir_end(&view, &target), view.now_ns) : 0, out);
 		else
 			rc = -ENOMEM;
@@ -214,22 +213,22 @@ static int look_in_group(struct serving *serving, struct sgroup *grp, const char
 		const char *name;
 		enum node_kind kind;
 	} files[] = {
-		{ ".schema", NODE_SCHEMA }, { ".stats", NODE_STATS }, { ".errors", NODE_ERRORS },
+		{ ".schema", NODE_SCHEMA }, { ".stats", NODE_STATS }, { ".errors", NODE_ERRORS }, { ".lookup", NODE_LOOKUP },
 	};
 
 	if (name[0] != '.')
 		return look_entity(serving, grp, slice_str(name), out);
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
 		if (!strcmp(name, files[i].name))
-			return look_fresh(serving, grp, files[i].kind, 0, out);
+			return serving_look_fresh(serving, grp, files[i].kind, 0, out);
 	return -ENOENT;
 }
 
-static int look_group(struct serving *serving, struct slice name, struct fuse_entry_param *out)
+int serving_look_group(struct serving *serving, struct slice name, enum node_kind kind, struct fuse_entry_param *out)
 {
 	const struct catalog_group *grp;
 	struct content none = { 0 };
-	struct target target = { .kind = NODE_GROUP };
+	struct target target = { .kind = kind };
 	struct sgroup *node = NULL;
 	struct serve_view view;
 	struct glance glance;
@@ -241,51 +240,63 @@ static int look_group(struct serving *serving, struct slice name, struct fuse_en
 	rc = begin_view(serving, &view);
 	if (rc < 0)
 		return rc;
-	grp = catalog_find(view.cat, name);
+	grp = kind == NODE_VIEW ? catalog_find_view(view.cat, name) : catalog_find(view.cat, name);
 	if (!grp) {
 		serve_end(&view);
 		return -ENOENT;
 	}
 	target.group_id = target.number = grp->id;
-	rc = fill(serving, &view, &target, &none, &st);
+	rc = serving_fill(serving, &view, &target, &none, &st);
 	if (rc == 0)
-		node = sgroup_look(serving, grp->id, &glance, &keeps);
+		node = sgroup_look(serving, grp->id, kind, &glance, &keeps);
 	serve_end(&view);
 	if (rc < 0 || !node)
 		return rc < 0 ? rc : -ENOMEM;
-	set_entry(serving, &node->node, &st, keeps ? SERVING_LONG : 0, keeps ? SERVING_LONG : 0, out);
+	serving_set_entry(serving, &node->node, &st, keeps ? SERVING_LONG : 0, keeps ? SERVING_LONG : 0, out);
 	return 0;
 }
 
-static int look_in_root(struct serving *serving, const char *name, struct fuse_entry_param *out)
+/* .featurefs and .views, which are always there. */
+static int look_fixed(struct serving *serving, const struct snode *dir, struct fuse_entry_param *out)
 {
 	struct content none = { 0 };
 	struct target target;
 	struct serve_view view;
+	struct glance glance;
 	struct stat st;
+	bool keeps;
 	int rc;
 
-	if (strcmp(name, ".featurefs"))
-		return look_group(serving, slice_str(name), out);
-	snode_target(&serving->control_dir, &target);
+	snode_target(dir, &target);
+	glance_begin(&serving->root_mark, &serving->root_mark, &glance);
 	rc = begin_view(serving, &view);
 	if (rc < 0)
 		return rc;
-	rc = fill(serving, &view, &target, &none, &st);
+	rc = serving_fill(serving, &view, &target, &none, &st);
 	serve_end(&view);
+	keeps = dir->kind == NODE_VIEWS && glance_holds(&glance);
 	if (rc == 0)
-		set_entry(serving, &serving->control_dir, &st, SERVING_LONG, 0, out);
+		serving_set_entry(serving, dir, &st, SERVING_LONG, keeps ? SERVING_LONG : 0, out);
 	return rc;
+}
+
+static int look_in_root(struct serving *serving, const char *name, struct fuse_entry_param *out)
+{
+	if (!strcmp(name, ".featurefs"))
+		return look_fixed(serving, &serving->control_dir, out);
+	if (!strcmp(name, ".views"))
+		return look_fixed(serving, &serving->views_dir, out);
+	return serving_look_group(serving, slice_str(name), NODE_GROUP, out);
 }
 
 static int look_control(struct serving *serving, const char *name, struct fuse_entry_param *out)
 {
 	int index = control_find(serving->options.controls, name);
 
-	return index < 0 ? -ENOENT : look_fresh(serving, NULL, NODE_CONTROL, (uint32_t)index, out);
+	return index < 0 ? -ENOENT : serving_look_fresh(serving, NULL, NODE_CONTROL, (uint32_t)index, out);
 }
 
-static int look(struct serving *serving, struct snode *dir, const char *name, struct fuse_entry_param *out)
+static int look(struct serving *serving, fuse_req_t req, struct snode *dir, const char *name, struct fuse_entry_param *out)
 {
 	if (strlen(name) > TEXT_ENTITY_MAX)
 		return -ENAMETOOLONG;
@@ -294,6 +305,12 @@ static int look(struct serving *serving, struct snode *dir, const char *name, st
 		return look_in_root(serving, name, out);
 	case NODE_CONTROL_DIR:
 		return look_control(serving, name, out);
+	case NODE_VIEWS:
+		return serving_look_group(serving, slice_str(name), NODE_VIEW, out);
+	case NODE_VIEW:
+		return serving_look_in_view(serving, (struct sgroup *)dir, name, out);
+	case NODE_FORM:
+		return serving_look_in_form(serving, req, dir, name, out);
 	case NODE_GROUP:
 		return look_in_group(serving, (struct sgroup *)dir, name, out);
 	case NODE_ENTITY:
@@ -315,7 +332,7 @@ void serving_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct serving *serving = begin(req);
 	struct fuse_entry_param entry;
-	int rc = look(serving, snode_of(serving, parent), name, &entry);
+	int rc = look(serving, req, snode_of(serving, parent), name, &entry);
 
 	atomic_fetch_add_explicit(&serving->lookups, 1, memory_order_relaxed);
 	/* What was made here is read by other threads as soon as the reply is out. */
@@ -354,7 +371,7 @@ static int stat_dir(struct serving *serving, const struct snode *node, struct st
 	rc = begin_view(serving, &view);
 	if (rc < 0)
 		return rc;
-	rc = fill(serving, &view, &target, &none, out);
+	rc = serving_fill(serving, &view, &target, &none, out);
 	*out_timeout = glance_holds(&glance) && node->kind != NODE_CONTROL_DIR ? keep_for(dir_end(&view, &target), view.now_ns) : 0;
 	serve_end(&view);
 	return rc;

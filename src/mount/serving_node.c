@@ -86,14 +86,16 @@ static struct sgroup *find_group_locked(struct serving *serving, uint32_t id)
 	return grp;
 }
 
-static struct sgroup *make_group_locked(struct serving *serving, uint32_t id)
+static struct sgroup *make_group_locked(struct serving *serving, uint32_t id, enum node_kind kind)
 {
-	struct sgroup *grp = node_alloc(serving, sizeof *grp, NODE_GROUP), **chain = group_chain(serving, id);
+	struct sgroup *grp = node_alloc(serving, sizeof *grp, kind), **chain = group_chain(serving, id);
 
 	if (!grp)
 		return NULL;
 	grp->id = id;
 	grp->refs = 0;
+	for (uint16_t i = 0; i < SERVING_FORMS; i++)
+		grp->forms[i] = (struct snode){ .kind = NODE_FORM, .slot = i };
 	atomic_init(&grp->held, 0);
 	for (int i = 0; i < SERVING_SHARDS; i++) {
 		grp->shards[i] = (struct shard){ 0 };
@@ -120,11 +122,15 @@ static void free_group_locked(struct serving *serving, struct sgroup *grp)
 
 static void settle_group_locked(struct serving *serving, struct sgroup *grp)
 {
-	if (grp->refs == 0 && grp->node.lookups == 0)
+	uint64_t lookups = grp->node.lookups;
+
+	for (int i = 0; i < SERVING_FORMS; i++)
+		lookups += grp->forms[i].lookups;
+	if (grp->refs == 0 && lookups == 0)
 		free_group_locked(serving, grp);
 }
 
-struct sgroup *sgroup_look(struct serving *serving, uint32_t id, const struct glance *glance, bool *out_keeps)
+struct sgroup *sgroup_look(struct serving *serving, uint32_t id, enum node_kind kind, const struct glance *glance, bool *out_keeps)
 {
 	struct sgroup *grp;
 
@@ -133,10 +139,24 @@ struct sgroup *sgroup_look(struct serving *serving, uint32_t id, const struct gl
 	if (grp)
 		grp->node.lookups++;
 	else
-		grp = make_group_locked(serving, id);
+		grp = make_group_locked(serving, id, kind);
 	*out_keeps = glance_holds(glance);
 	pthread_mutex_unlock(&serving->lock);
 	return grp;
+}
+
+struct sgroup *sform_view(const struct snode *form)
+{
+	return (struct sgroup *)(uintptr_t)((const char *)(form - form->slot) - offsetof(struct sgroup, forms));
+}
+
+struct snode *sform_look(struct serving *serving, struct sgroup *grp, unsigned form, const struct glance *glance, bool *out_keeps)
+{
+	pthread_mutex_lock(&serving->lock);
+	grp->forms[form].lookups++;
+	*out_keeps = glance_holds(glance);
+	pthread_mutex_unlock(&serving->lock);
+	return &grp->forms[form];
 }
 
 struct sgroup *sgroup_find(struct serving *serving, uint32_t id)
@@ -454,9 +474,14 @@ struct version *version_make(struct serving *serving, struct sentity *entity, en
 
 /* ---- fresh files ---- */
 
-struct fresh *fresh_make(struct serving *serving, struct sgroup *grp, enum node_kind kind, uint32_t number)
+static size_t fresh_size(size_t key_len)
 {
-	struct fresh *fresh = node_alloc(serving, sizeof *fresh, kind);
+	return sizeof(struct fresh) + key_len;
+}
+
+struct fresh *fresh_make(struct serving *serving, struct sgroup *grp, enum node_kind kind, uint32_t number, struct slice key)
+{
+	struct fresh *fresh = node_alloc(serving, fresh_size(key.len), kind);
 
 	if (!fresh)
 		return NULL;
@@ -464,6 +489,10 @@ struct fresh *fresh_make(struct serving *serving, struct sgroup *grp, enum node_
 	fresh->number = number;
 	fresh->text = NULL;
 	fresh->len = 0;
+	fresh->made_ns = 0;
+	fresh->key_len = (uint16_t)key.len;
+	if (key.len)
+		memcpy(fresh->key, key.data, key.len);
 	pthread_mutex_lock(&serving->lock);
 	if (grp)
 		grp->refs++;
@@ -478,10 +507,11 @@ struct fresh *fresh_make(struct serving *serving, struct sgroup *grp, enum node_
 
 /* ---- forgetting ---- */
 
-static void forget_group(struct serving *serving, struct sgroup *grp, uint64_t n)
+/* Of a group or a view, or of a form of one. */
+static void forget_group(struct serving *serving, struct sgroup *grp, struct snode *node, uint64_t n)
 {
 	pthread_mutex_lock(&serving->lock);
-	grp->node.lookups -= n < grp->node.lookups ? n : grp->node.lookups;
+	node->lookups -= n < node->lookups ? n : node->lookups;
 	settle_group_locked(serving, grp);
 	pthread_mutex_unlock(&serving->lock);
 }
@@ -495,8 +525,9 @@ static void unlist_fresh(struct fresh *fresh)
 
 static void free_fresh(struct serving *serving, struct fresh *fresh)
 {
+	atomic_fetch_sub_explicit(&serving->node_bytes, fresh->len, memory_order_relaxed);
 	free(fresh->text);
-	node_free(serving, fresh, sizeof *fresh);
+	node_free(serving, fresh, fresh_size(fresh->key_len));
 }
 
 static void forget_fresh(struct serving *serving, struct fresh *fresh, uint64_t n)
@@ -564,6 +595,7 @@ void snode_hold(struct serving *serving, struct snode *node)
 	switch (node->kind) {
 	case NODE_ROOT:
 	case NODE_CONTROL_DIR:
+	case NODE_VIEWS:
 		break;
 	case NODE_ENTITY:
 		hold_in_shard((struct sentity *)node, node);
@@ -586,9 +618,14 @@ void snode_forget(struct serving *serving, struct snode *node, uint64_t n)
 	switch (node->kind) {
 	case NODE_ROOT:
 	case NODE_CONTROL_DIR:
+	case NODE_VIEWS:
 		break;
 	case NODE_GROUP:
-		forget_group(serving, (struct sgroup *)node, n);
+	case NODE_VIEW:
+		forget_group(serving, (struct sgroup *)node, node, n);
+		break;
+	case NODE_FORM:
+		forget_group(serving, sform_view(node), node, n);
 		break;
 	case NODE_ENTITY:
 		forget_in_shard(serving, (struct sentity *)node, node, n);
@@ -625,9 +662,15 @@ void snode_target(const struct snode *node, struct target *out)
 	switch (node->kind) {
 	case NODE_ROOT:
 	case NODE_CONTROL_DIR:
+	case NODE_VIEWS:
 		break;
 	case NODE_GROUP:
+	case NODE_VIEW:
 		out->group_id = out->number = ((const struct sgroup *)node)->id;
+		break;
+	case NODE_FORM:
+		out->group_id = sform_view(node)->id;
+		out->number = node->slot;
 		break;
 	case NODE_ENTITY:
 		target_of_entity((const struct sentity *)node, out);
@@ -641,6 +684,8 @@ void snode_target(const struct snode *node, struct target *out)
 	default:
 		out->group_id = fresh->grp ? fresh->grp->id : CATALOG_ROOT_ID;
 		out->number = fresh->number;
+		out->entity_len = fresh->key_len;
+		memcpy(out->entity, fresh->key, fresh->key_len);
 		break;
 	}
 	out->entity[out->entity_len] = '\0';
@@ -671,6 +716,7 @@ void serving_nodes_free(struct serving *serving)
 {
 	struct sgroup *grp;
 
+	serving_dirs_free(serving);
 	while (serving->fresh) {
 		struct fresh *fresh = serving->fresh;
 

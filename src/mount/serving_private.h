@@ -21,6 +21,7 @@
 
 enum {
 	SERVING_SHARDS = 16,		/* of a group */
+	SERVING_FORMS = 2,		/* of a view, as join.c has them */
 	SERVING_GROUP_CHAINS = 256,
 	SERVING_MARKS = 16384,		/* for entities, by hash: two that share one are only asked for once more than needed */
 	SERVING_GROUP_MARKS = 1024,
@@ -47,7 +48,7 @@ struct snode {
 	uint64_t lookups;		/* [S], of groups and fresh files [G]: that the kernel has not forgotten */
 	uint8_t kind;			/* enum node_kind */
 	bool is_current;		/* [S] of a version */
-	uint16_t slot;			/* of a value's version */
+	uint16_t slot;			/* of a value's version; of a form its number */
 	uint32_t len;			/* of a version's text */
 };
 
@@ -58,8 +59,10 @@ struct shard {
 	size_t n_chains, n_entities;	/* [S] */
 };
 
+/* A group or a view. */
 struct sgroup {
 	struct snode node;
+	struct snode forms[SERVING_FORMS];	/* of a view: its directories; `slot` says which */
 	struct sgroup *next;		/* [G] in its chain */
 	uint32_t id;
 	uint32_t refs;			/* [G] entities, fresh files, whoever works with it */
@@ -99,9 +102,12 @@ struct fresh {
 	struct snode node;
 	struct fresh *next, **prev;	/* [G] */
 	struct sgroup *grp;		/* held; NULL in .featurefs */
-	uint32_t number;		/* of a control */
+	uint32_t number;		/* of a control; the form of a row and of a .lookup */
 	char *text;			/* [G] NULL until it is rendered */
 	size_t len;			/* [G] */
+	int64_t made_ns;		/* of a row of a view */
+	uint16_t key_len;
+	char key[];			/* of a row of a view */
 };
 
 /* A request that waits for the thread that renders what takes long. */
@@ -122,16 +128,19 @@ struct forgetting {
 	bool is_all;			/* too many: everything is forgotten at once */
 };
 
+struct serving_dir;
+
 struct serving {
 	struct serving_options options;	/* without its strings once it is mounted */
 	struct direct *lane;
 	struct channel channel;
 	atomic_bool is_open;		/* mounted: there is somebody to tell */
 	atomic_bool is_over;		/* unmounted again: its nodes are freed with the next commit */
-	struct snode root, control_dir;
+	struct snode root, control_dir, views_dir;
 	pthread_mutex_t lock;
 	struct sgroup *groups[SERVING_GROUP_CHAINS];	/* [G] */
 	struct fresh *fresh;		/* [G] all of them */
+	struct serving_dir *dirs;	/* [G] all that are open */
 	struct mark root_mark, group_marks[SERVING_GROUP_MARKS], marks[SERVING_MARKS];
 	atomic_int_fast64_t changed_ns;	/* when groups last came, went or were renamed */
 	struct forgetting forgetting;
@@ -173,7 +182,10 @@ bool glance_holds(const struct glance *glance);
 
 /* Each finds or makes the node and counts a lookup of it. NULL without memory. `out_keeps`: what the glance's reader has seen still holds,
  * and whoever changes it from now on finds the node. */
-struct sgroup *sgroup_look(struct serving *serving, uint32_t id, const struct glance *glance, bool *out_keeps);
+struct sgroup *sgroup_look(struct serving *serving, uint32_t id, enum node_kind kind, const struct glance *glance, bool *out_keeps);
+/* The directory of a view's form. */
+struct snode *sform_look(struct serving *serving, struct sgroup *grp, unsigned form, const struct glance *glance, bool *out_keeps);
+struct sgroup *sform_view(const struct snode *form);
 struct sentity *sentity_look(struct serving *serving, struct sgroup *grp, uint64_t hash, struct slice name, const struct glance *glance,
 			     bool *out_keeps);
 /* The current version of a name, with a lookup counted; NULL if there is none that the glance's reader may show. */
@@ -182,7 +194,7 @@ struct version *version_find(struct sentity *entity, enum node_kind kind, uint16
 /* A version with that text and a lookup counted; the current one if it may be that. NULL without memory. */
 struct version *version_make(struct serving *serving, struct sentity *entity, enum node_kind kind, uint16_t slot,
 			     const struct content *content, int64_t end_ns, const struct glance *glance, bool *out_keeps);
-struct fresh *fresh_make(struct serving *serving, struct sgroup *grp, enum node_kind kind, uint32_t number);
+struct fresh *fresh_make(struct serving *serving, struct sgroup *grp, enum node_kind kind, uint32_t number, struct slice key);
 
 /* A group that the kernel may know, held; NULL. */
 struct sgroup *sgroup_find(struct serving *serving, uint32_t id);
@@ -208,7 +220,30 @@ int serving_value(struct serving *serving, const struct serve_view *view, const 
 		  const struct record *rec, enum node_kind kind, uint16_t slot, const struct glance *glance,
 		  struct fuse_entry_param *out);
 
+/* The attributes of what a target stands for; errors of attr_fill_plain. */
+int serving_fill(struct serving *serving, const struct serve_view *view, const struct target *target, const struct content *content,
+		 struct stat *out);
+void serving_set_entry(const struct serving *serving, const struct snode *node, const struct stat *st, double entry_timeout,
+		       double attr_timeout, struct fuse_entry_param *out);
+/* A file that is made when it is opened: nothing of it is kept. Its size is known when it is first asked for. */
+int serving_look_fresh(struct serving *serving, struct sgroup *grp, enum node_kind kind, uint32_t number, struct fuse_entry_param *out);
+/* A group, or a view. */
+int serving_look_group(struct serving *serving, struct slice name, enum node_kind kind, struct fuse_entry_param *out);
+
+/* ---- serving_view.c: names in a view, and in one of its forms ---- */
+
+int serving_look_in_view(struct serving *serving, struct sgroup *grp, const char *name, struct fuse_entry_param *out);
+int serving_look_in_form(struct serving *serving, fuse_req_t req, const struct snode *form, const char *name, struct fuse_entry_param *out);
+
+/* ---- serving_batch.c ---- */
+
+void serving_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi, unsigned flags, const void *in,
+		   size_t in_size, size_t out_size);
+
 /* ---- serving_fresh.c ---- */
+
+/* Its text, once and for all. */
+int fresh_set_text(struct serving *serving, struct fresh *fresh, struct slice text);
 
 /* Replies, maybe later. */
 void fresh_getattr(struct serving *serving, fuse_req_t req, struct fresh *fresh);
@@ -221,6 +256,8 @@ void fresh_stop(struct serving *serving);
 void serving_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void serving_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void serving_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+/* Those whose connection was cut off, so that nobody closes them. */
+void serving_dirs_free(struct serving *serving);
 void serving_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
 #endif

@@ -15,13 +15,11 @@ done > "$MNT/g/.upsert"
 counter() {
 	sed -n "s/^featurefs_serving_$1 //p" "$MNT/.featurefs/metrics"
 }
+paths=()
+for i in $(seq 0 99); do paths+=("$SRV/g/u$i/f0"); done
+# By cat: bash's own read asks of each file whether it is a terminal, which the kernel has no answer to.
 read_all() {
-	local i
-
-	for i in $(seq 0 99); do
-		read -r value < "$SRV/g/u$i/f0"
-		[[ $value == "$i" ]] || fail "u$i is $value"
-	done
+	cat "${paths[@]}" | cmp - <(seq 0 99) || fail 'other values'
 }
 
 read_all
@@ -60,7 +58,7 @@ ok 'little is said of what the kernel does not hold'
 
 nodes=$(counter nodes) bytes=$(counter node_bytes)
 for i in $(seq 1000 3999); do printf '{"entity": "u%d", "features": {"f0": %d}}\n' "$i" "$i"; done > "$MNT/g/.upsert"
-for i in $(seq 1000 3999); do read -r value < "$SRV/g/u$i/f0"; done
+for i in $(seq 1000 3999); do read -r _ < "$SRV/g/u$i/f0"; done
 held=$(($(counter nodes) - nodes))
 ((held >= 6000)) || fail "only $held nodes for 3000 entities and a value each"
 each=$((($(counter node_bytes) - bytes) / 3000))
