@@ -81,6 +81,8 @@ enum { CTL_BAD_OPTION_MAX = 256 };
 const char *ctl_bad_option(int opt, char **argv, char text[CTL_BAD_OPTION_MAX]);
 void ctl_print_help(const struct ctl_command *command);
 
+/* Bytes to stdout. Nothing is printed of an empty buffer, which has no memory that fwrite(3) might be given. */
+void ctl_print(struct slice bytes);
 /* The next line of `text` from *at on, without its newline; false at the end. */
 bool ctl_next_line(struct slice text, size_t *at, struct slice *out);
 /* Is the directory there and without entries? 0, -ENOTEMPTY, -ENOENT, -ENOTDIR or another errno. */

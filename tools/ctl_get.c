@@ -105,7 +105,7 @@ static int get_one(const struct ask *ask)
 	if (got->status == FEATUREFS_NULL)
 		puts("null");
 	else
-		fwrite(got->text.data, 1, got->text.len, stdout);
+		ctl_print(buf_slice(&got->text));
 	return CTL_OK;
 }
 
@@ -199,7 +199,7 @@ static int print_json(const struct ask *ask)
 	if (buf_error(&out) < 0)
 		rc = ctl_fail_errno(ask->ctl, "printing", -ENOMEM);
 	else
-		fwrite(out.data, 1, out.len, stdout);
+		ctl_print(buf_slice(&out));
 	buf_release(&out);
 	return rc;
 }
@@ -220,7 +220,7 @@ static int print_row(const struct ask *ask)
 	if (rc < 0)
 		rc = fail_get(ask, rc);
 	else
-		fwrite(text.data, 1, text.len, stdout);
+		ctl_print(slice_of(text.data, text.len));
 	featurefs_text_release(&text);
 	return rc;
 }

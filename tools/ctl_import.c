@@ -331,7 +331,7 @@ static int follow(struct import *import)
 
 	ctl_progress_end(&import->progress);
 	if (rc == CTL_OK) {
-		fwrite(status.data, 1, status.len, stdout);
+		ctl_print(buf_slice(&status));
 		fflush(stdout);
 		find_field(&status, "reason", &reason);
 		if (has_state(&status, "failed"))

@@ -73,7 +73,7 @@ int ctl_print_out(const struct ctl *ctl, const struct buf *out)
 {
 	if (buf_error(out) < 0)
 		return ctl_fail_errno(ctl, "printing", -ENOMEM);
-	fwrite(out->data, 1, out->len, stdout);
+	ctl_print(buf_slice(out));
 	return CTL_OK;
 }
 
@@ -144,7 +144,7 @@ static int show_errors(const struct ctl *ctl, const struct ctl_mount *mount, con
 		rc = ctl_fail_errno(ctl, path, rc);
 	} else {
 		shown = n ? cut_tail(buf_slice(&text), n) : buf_slice(&text);
-		fwrite(shown.data, 1, shown.len, stdout);
+		ctl_print(shown);
 	}
 	buf_release(&text);
 	return rc;

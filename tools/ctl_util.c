@@ -152,6 +152,12 @@ int ctl_option(struct ctl *ctl, int argc, char **argv, const char *shorts, const
 	}
 }
 
+void ctl_print(struct slice bytes)
+{
+	if (bytes.len)
+		fwrite(bytes.data, 1, bytes.len, stdout);
+}
+
 bool ctl_next_line(struct slice text, size_t *at, struct slice *out)
 {
 	const char *begin, *end;

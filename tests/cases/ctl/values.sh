@@ -34,6 +34,11 @@ exits() {
 	same "$rc" "$status" "$* said: $(cat "$DIR/out" "$DIR/err" | tr -d "\0")"
 }
 
+exits 0 featurectl errors
+same "$(cat "$DIR/out")" ''
+exits 0 featurectl errors g
+same "$(cat "$DIR/out")" ''
+
 printf 'a\0b' > "$DIR/raw"
 exits 0 featurectl put g u1 n=-5 's=say "hi"' raw=@"$DIR/raw" f=1e300 'v=[1, 2.5]'
 same "$(cat "$MNT/g/u1/n")" -5
