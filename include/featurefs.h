@@ -178,7 +178,7 @@ enum featurefs_status {
 	FEATUREFS_PRESENT,
 	FEATUREFS_NULL,			/* known to have no value */
 	FEATUREFS_MISSING,		/* nobody has written one, or it was deleted */
-	FEATUREFS_EXPIRED,		/* older than the group's ttl; through the mount it counts as missing */
+	FEATUREFS_EXPIRED,		/* older than the group's ttl */
 };
 
 /*
@@ -208,7 +208,7 @@ struct featurefs_column {
  * (parts joined by ','). An entity that is not there has only missing values. Nothing is allocated once the view was used with as many
  * entities before. -ENOBUFS: the values of a column don't fit, make it `values_len` bytes (of all columns, those that fit too) and call
  * again; -ESTALE: a feature's type has changed, make the view anew; -ENOENT, if a group or a feature is gone; -EAGAIN: the store is being
- * recovered, or (through the mount, while others write) no one moment was found.
+ * recovered, or (through a mount that this user may not write names of entities into, while others write values) no one moment was found.
  */
 int featurefs_read(struct featurefs_view *view, const struct featurefs_keys *keys, size_t n_keys, size_t n,
 		   struct featurefs_column *columns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Values of one entity, all from one snapshot, with their times and lanes. They come by the client library, which tells a value that expired
- * from one that was never there, unless it has to read through the mount.
+ * from one that was never there, unless it has to read through a mount file by file.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -65,7 +65,7 @@ static bool is_member(fuse_req_t req, gid_t gid)
 	return is_found;
 }
 
-static bool may_read(const struct mount_owners *owners, const struct catalog_group *grp, fuse_req_t req)
+bool join_may_read(const struct mount_owners *owners, const struct catalog_group *grp, fuse_req_t req)
 {
 	struct stat st = { 0 };
 	mode_t bits = 05;
@@ -85,7 +85,7 @@ int join_check_rights(const struct mount_owners *owners, const struct catalog *c
 	for (unsigned i = 0; i < grp->view->n_sources; i++) {
 		const struct catalog_group *group = catalog_find_id(cat, grp->view->sources[i].group_id);
 
-		if (group && !may_read(owners, group, req))
+		if (group && !join_may_read(owners, group, req))
 			return -EACCES;
 	}
 	return 0;

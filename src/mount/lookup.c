@@ -5,6 +5,10 @@
  *
  *	write(fd, "u1\nu2\n", 6);  read(fd, buf, size) gives {"entity": "u1", ...}\n{"entity": "u2", ...}\n, then 0
  *
+ * Two lines of a group's are no names (no name begins with a dot), but say how to answer what follows: ".details" for rows with the times,
+ * lane and source of each value, and ".group NAME" for entities of another group, which whoever reads must have the right to read: so what
+ * belongs together in several groups is of one snapshot too.
+ *
  * An entity that is not there answers "features": null (in f32/, a row of NaN), so that answers and questions stay side by side. The next write
  * begins a new list. Offsets mean nothing: the file can't be sought.
  */
@@ -25,7 +29,7 @@ struct lookup {
 	pthread_mutex_t lock;		/* for what follows */
 	struct buf asked, answer;
 	size_t at;			/* of the answer, what was read */
-	bool is_answered;
+	bool is_answered, is_over;	/* the list ends with the read that answers it, or fails to */
 };
 
 int lookup_open(struct mount *mount, struct node *node, struct handle **out)
@@ -66,9 +70,9 @@ int lookup_write(struct handle *handle, struct slice bytes)
 	int rc = 0;
 
 	pthread_mutex_lock(&look->lock);
-	if (look->is_answered) {
+	if (look->is_over) {
 		buf_reset(&look->asked);
-		look->is_answered = false;
+		look->is_answered = look->is_over = false;
 	}
 	if (look->asked.len + bytes.len > ASKED_MAX)
 		rc = -EFBIG;
@@ -84,20 +88,61 @@ int lookup_write(struct handle *handle, struct slice bytes)
 
 static int answer_nothing(struct slice name, struct buf *out)
 {
+	static const struct type string = { .base = TYPE_STRING };		/* what is no name may need any escape of JSON */
+	int rc;
+
 	if (!text_is_utf8(name))
 		return -EILSEQ;
 	buf_append_str(out, "{\"entity\": ");
-	serve_print_name(name, out);
+	rc = type_json_print(&string, name, out);
 	buf_append_str(out, ", \"features\": null}\n");
-	return 0;
+	return rc;
 }
 
-static int answer_row(const struct serve_view *view, const struct catalog_group *grp, struct slice name, struct buf *out)
+/* How a group's names are answered, as its own lines say. */
+struct manner {
+	const struct catalog_group *grp;
+	bool has_details;
+};
+
+static int answer_row(const struct serve_view *view, const struct manner *manner, struct slice name, struct buf *out)
 {
+	const struct catalog_group *grp = manner->grp;
 	struct record rec;
 	int rc = text_check_entity(name, grp->n_keys, NULL) < 0 ? -ENOENT : serve_row(view, grp, name, &rec);
 
-	return rc == -ENOENT ? answer_nothing(name, out) : rc < 0 ? rc : serve_row_json(view, grp, name, &rec, out);
+	if (rc == -ENOENT)
+		return answer_nothing(name, out);
+	if (rc < 0)
+		return rc;
+	return manner->has_details ? serve_row_details(view, grp, name, &rec, out) : serve_row_json(view, grp, name, &rec, out);
+}
+
+/* Who asks. Without a request nobody does who could change to another group. */
+struct asker {
+	const struct mount_owners *owners;
+	fuse_req_t req;
+};
+
+/* Is the line one of those that say how to answer? 1 if so. */
+static int take_manner(const struct serve_view *view, struct slice line, const struct asker *asker, struct manner *manner)
+{
+	static const char group[] = ".group ";
+	const struct catalog_group *grp;
+
+	if (slice_equal(line, slice_str(".details"))) {
+		manner->has_details = true;
+		return 1;
+	}
+	if (!asker || line.len <= sizeof group - 1 || memcmp(line.data, group, sizeof group - 1))
+		return 0;
+	grp = catalog_find(view->cat, slice_of((const char *)line.data + sizeof group - 1, line.len - (sizeof group - 1)));
+	if (!grp)
+		return -ENOENT;
+	if (!join_may_read(asker->owners, grp, asker->req))
+		return -EACCES;
+	manner->grp = grp;
+	return 1;
 }
 
 static int answer_join(const struct serve_view *view, const struct catalog_group *grp, unsigned form, struct slice key, struct buf *out,
@@ -110,10 +155,11 @@ static int answer_join(const struct serve_view *view, const struct catalog_group
 	return form == JOIN_F32 ? serve_join_nothing(view, grp, out, why) : answer_nothing(key, out);
 }
 
-int lookup_answer(const struct serve_view *view, const struct catalog_group *grp, unsigned form, struct slice asked, struct buf *out,
-		  struct why *why)
+static int answer_lines(const struct serve_view *view, const struct catalog_group *grp, unsigned form, const struct asker *asker,
+			struct slice asked, struct buf *out, struct why *why)
 {
 	const char *at = asked.data, *end = at + asked.len;
+	struct manner manner = { .grp = grp };
 	int rc = 0;
 
 	while (rc == 0 && at < end) {
@@ -123,15 +169,25 @@ int lookup_answer(const struct serve_view *view, const struct catalog_group *grp
 		at += name.len + 1;
 		if (!name.len)
 			continue;
-		rc = grp->view ? answer_join(view, grp, form, name, out, why) : answer_row(view, grp, name, out);
-		if (rc == 0)
+		if (grp->view)
+			rc = answer_join(view, grp, form, name, out, why);
+		else if ((rc = take_manner(view, name, asker, &manner)) == 0)
+			rc = answer_row(view, &manner, name, out);
+		if (rc >= 0)
 			rc = out->len > ANSWER_MAX ? -EFBIG : buf_error(out);
 	}
 	return rc;
 }
 
-static int answer(struct mount *mount, struct lookup *look, const struct target *target)
+int lookup_answer(const struct serve_view *view, const struct catalog_group *grp, unsigned form, struct slice asked, struct buf *out,
+		  struct why *why)
 {
+	return answer_lines(view, grp, form, NULL, asked, out, why);
+}
+
+static int answer(struct mount *mount, struct lookup *look, const struct target *target, fuse_req_t req)
+{
+	const struct asker asker = { &mount->options.owners, req };
 	const struct catalog_group *grp;
 	struct serve_view view;
 	struct why why = { "" };
@@ -141,9 +197,10 @@ static int answer(struct mount *mount, struct lookup *look, const struct target 
 		return rc;
 	grp = catalog_find_id(view.cat, target->group_id);
 	buf_reset(&look->answer);
-	rc = grp ? lookup_answer(&view, grp, target->number, buf_slice(&look->asked), &look->answer, &why) : -ENOENT;
+	rc = grp ? answer_lines(&view, grp, target->number, &asker, buf_slice(&look->asked), &look->answer, &why) : -ENOENT;
 	serve_end(&view);
 	look->is_answered = rc == 0;
+	look->is_over = true;
 	look->at = 0;
 	return rc;
 }
@@ -160,7 +217,7 @@ void lookup_read(struct mount *mount, struct handle *handle, fuse_req_t req, siz
 	node_target(mount, handle->node, &target);
 	pthread_mutex_lock(&look->lock);
 	if (!look->is_answered)
-		rc = answer(mount, look, &target);
+		rc = answer(mount, look, &target, req);
 	left = rc == 0 ? look->answer.len - look->at : 0;
 	if (rc < 0) {
 		fuse_reply_err(req, rc == -ESTALE ? EINVAL : -rc);

@@ -248,9 +248,28 @@ int keys_check(const struct featurefs_view *view, const struct featurefs_keys *k
 
 /* ---- remote.c: the same through the mount ---- */
 
+struct yyjson_doc;
+struct yyjson_val;
+
+/* What can't be a name must not become a path. */
+bool remote_is_entity(struct slice name);
+int remote_open_group(struct featurefs *fs, const char *group, int *out, struct why *why);
+int remote_parse_schema(int dir, const char *group, struct catalog_group **out, struct why *why);
+/* Reads and parses an entity's .row in its group's directory; *out stays NULL if there is no such entity. */
+int remote_read_row(int dir, struct slice entity, struct buf *text, struct yyjson_doc **out);
+
+/* Several files of one moment: begin, read them, end; and all of that again while the end says so. */
+struct remote_moment {
+	struct featurefs *fs;
+	bool is_one_file;		/* which is of one moment by itself */
+	uint64_t seq;
+	unsigned tries;
+};
+int remote_moment_begin(struct remote_moment *moment, struct why *why);
+/* 0: all was of one moment; 1: once more; or an errno. */
+int remote_moment_end(struct remote_moment *moment, struct why *why);
+
 int remote_catalog(const char *mount, struct catalog **out, struct why *why);
-int remote_read(struct featurefs_view *view, const struct featurefs_keys *keys, size_t n_keys, size_t n, struct column_sink *sinks,
-		struct why *why);
 int remote_schema(struct featurefs *fs, const char *group, struct catalog_group **out, struct why *why);
 int remote_values(struct featurefs *fs, const char *group, const char *entity,
 		  int (*each)(void *arg, const struct featurefs_value *value), void *arg, struct why *why);
@@ -262,6 +281,33 @@ int remote_entities(struct featurefs *fs, const char *group, const char *prefix,
 int remote_file(struct featurefs *fs, const char *group, const char *name, struct buf *out, struct why *why);
 int remote_stats(struct featurefs *fs, const char *group, struct featurefs_stats *out, struct why *why);
 int remote_version(struct featurefs *fs, uint64_t *out, struct why *why);
+
+/* ---- lookup.c ---- */
+
+/* One conversation with a .lookup: begin, names (those of other groups behind theirs), ask; then as many rows, in that order. */
+struct sdk_lookup {
+	struct buf asked, answer;
+	size_t at;			/* of the answer: what was taken */
+};
+
+enum { SDK_NO_LOOKUP = 2 };		/* returned where the mount has none for this user */
+
+void sdk_lookup_begin(struct sdk_lookup *look, bool wants_details);
+void sdk_lookup_group(struct sdk_lookup *look, const char *group);
+/* False if that can be no name, which is not asked for then. */
+bool sdk_lookup_name(struct sdk_lookup *look, struct slice entity, unsigned n_keys);
+/* Asks in the directory of the group that the first names are of. SDK_NO_LOOKUP; -EFBIG: too much at once; -EACCES. */
+int sdk_lookup_ask(struct sdk_lookup *look, int group);
+/* The next row, which must be this entity's; the caller frees. -EBADMSG. */
+int sdk_lookup_next(struct sdk_lookup *look, struct slice entity, struct yyjson_doc **out);
+void sdk_lookup_release(struct sdk_lookup *look);
+/* Of such a row: a value, and what is known of it; NULL if there is none. */
+struct yyjson_val *sdk_row_value(struct yyjson_doc *row, const char *feature);
+struct yyjson_val *sdk_row_detail(struct yyjson_doc *row, const char *feature, const char *name);
+int64_t sdk_row_time(struct yyjson_doc *row, const char *feature, const char *name);		/* 0: none */
+
+int remote_read(struct featurefs_view *view, const struct featurefs_keys *keys, size_t n_keys, size_t n, struct column_sink *sinks,
+		struct why *why);
 
 /* ---- text.c ---- */
 

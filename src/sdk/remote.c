@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The same reads through the mount, for who may not map the store: the kernel asks the group's permissions, and .row gives an entity's
- * values from one snapshot. What a call needs beyond one .row (more entities, more groups, event times) are more files, so the store's number of
- * commits is read before and after; if others have written meanwhile, all of it is read once more, and after some tries the call fails
- * rather than mix two moments. A file can't tell an expired value from one that was never there.
+ * The same reads through the mount, for who may not map the store: the kernel asks the group's permissions. Many values come by a .lookup
+ * (see there), a row by its .row, the rest by the files that show it. Where a call needs more than one of them, the store's number of commits is
+ * read before and after; if others have written meanwhile, all of it is read once more, and after some tries the call fails
+ * rather than mix two moments.
  */
 #include "sdk/private.h"
 
@@ -26,8 +26,7 @@ enum { ROW_MAX = 64 << 20, SMALL_MAX = 16 << 20, TRIES = 20 };
 
 /* ---- places ---- */
 
-/* What can't be a name must not become a path. */
-static bool is_entity(struct slice name)
+bool remote_is_entity(struct slice name)
 {
 	const char *text = name.data;
 
@@ -54,7 +53,7 @@ static int group_dir(struct featurefs *fs, const char *group, char **out, struct
 	return 0;
 }
 
-static int open_group(struct featurefs *fs, const char *group, int *out, struct why *why)
+int remote_open_group(struct featurefs *fs, const char *group, int *out, struct why *why)
 {
 	char *path;
 	int rc = group_dir(fs, group, &path, why);
@@ -83,7 +82,7 @@ static int read_at(int dir, const char *name, size_t max, struct buf *out)
 
 int remote_file(struct featurefs *fs, const char *group, const char *name, struct buf *out, struct why *why)
 {
-	int dir, rc = open_group(fs, group, &dir, why);
+	int dir, rc = remote_open_group(fs, group, &dir, why);
 
 	if (rc < 0)
 		return rc;
@@ -115,20 +114,12 @@ int remote_version(struct featurefs *fs, uint64_t *out, struct why *why)
 	return rc;
 }
 
-struct moment {
-	struct featurefs *fs;
-	bool is_one_file;		/* which is of one moment by itself */
-	uint64_t seq;
-	unsigned tries;
-};
-
-static int moment_begin(struct moment *moment, struct why *why)
+int remote_moment_begin(struct remote_moment *moment, struct why *why)
 {
 	return moment->is_one_file ? 0 : remote_version(moment->fs, &moment->seq, why);
 }
 
-/* 0: all was of one moment; 1: once more; or an errno. */
-static int moment_end(struct moment *moment, struct why *why)
+int remote_moment_end(struct remote_moment *moment, struct why *why)
 {
 	uint64_t seq;
 	int rc;
@@ -146,7 +137,7 @@ static int moment_end(struct moment *moment, struct why *why)
 /* ---- the catalog ---- */
 
 /* A definition does not say what it is called. */
-static int parse_schema(int dir, const char *group, struct catalog_group **out, struct why *why)
+int remote_parse_schema(int dir, const char *group, struct catalog_group **out, struct why *why)
 {
 	struct catalog_group *nameless;
 	struct buf text = { 0 };
@@ -166,11 +157,11 @@ static int parse_schema(int dir, const char *group, struct catalog_group **out, 
 
 int remote_schema(struct featurefs *fs, const char *group, struct catalog_group **out, struct why *why)
 {
-	int dir, rc = open_group(fs, group, &dir, why);
+	int dir, rc = remote_open_group(fs, group, &dir, why);
 
 	if (rc < 0)
 		return rc;
-	rc = parse_schema(dir, group, out, why);
+	rc = remote_parse_schema(dir, group, out, why);
 	close(dir);
 	return rc;
 }
@@ -197,7 +188,7 @@ static int add_group(int mount, const char *name, uint32_t id, struct catalog **
 
 	if (dir < 0)
 		return errno == ENOENT || errno == EACCES || errno == ENOTDIR ? 0 : -errno;
-	rc = parse_schema(dir, name, &grp, why);
+	rc = remote_parse_schema(dir, name, &grp, why);
 	close(dir);
 	if (rc < 0) {
 		if (rc == -ENOENT || rc == -EACCES)
@@ -286,14 +277,13 @@ int remote_catalog(const char *mount, struct catalog **out, struct why *why)
 
 /* ---- rows ---- */
 
-/* Reads and parses an entity's .row; *out stays NULL if there is no such entity. */
-static int read_row(int dir, struct slice entity, struct buf *text, yyjson_doc **out)
+int remote_read_row(int dir, struct slice entity, struct buf *text, yyjson_doc **out)
 {
 	char path[TEXT_ENTITY_MAX + sizeof "/.row"];
 	int rc;
 
 	*out = NULL;
-	if (!is_entity(entity))
+	if (!remote_is_entity(entity))
 		return 0;
 	snprintf(path, sizeof path, "%.*s/.row", (int)entity.len, (const char *)entity.data);
 	buf_reset(text);
@@ -306,113 +296,15 @@ static int read_row(int dir, struct slice entity, struct buf *text, yyjson_doc *
 	return *out ? 0 : -EBADMSG;
 }
 
-static yyjson_val *features_of(yyjson_doc *doc)
-{
-	return yyjson_obj_get(yyjson_doc_get_root(doc), "features");
-}
-
-/* The event time is the time of the value's file. */
-static int64_t file_time(int dir, struct slice entity, const char *feature)
-{
-	char path[TEXT_ENTITY_MAX + TEXT_NAME_MAX + 32];
-	struct stat st;
-
-	snprintf(path, sizeof path, "%.*s/%s", (int)entity.len, (const char *)entity.data, feature);
-	if (fstatat(dir, path, &st, 0) < 0)
-		return 0;
-	return (int64_t)st.st_mtim.tv_sec * CLOCK_SECOND + st.st_mtim.tv_nsec;
-}
-
-static int put_column(int dir, struct slice entity, yyjson_doc *doc, const struct view_column *column, struct column_sink *sink, size_t i,
-		      struct buf *bytes, struct why *why)
-{
-	yyjson_val *val = doc ? yyjson_obj_get(features_of(doc), column->feature) : NULL;
-	struct record_picked value = { .state = FEATUREFS_MISSING, .type = type_code(&column->type) };
-	int rc;
-
-	if (val && sink->out->event_ns)
-		value.event_ns = file_time(dir, entity, column->feature);
-	if (val && yyjson_is_null(val)) {
-		value.state = FEATUREFS_NULL;
-	} else if (val) {
-		buf_reset(bytes);
-		rc = type_json_parse(&column->type, true, val, bytes, why);
-		if (rc < 0)
-			return rc;
-		value.state = FEATUREFS_PRESENT;
-		value.value = buf_slice(bytes);
-	}
-	return column_put(sink, i, &value);
-}
-
-static int read_part(struct featurefs_view *view, const struct view_part *part, const struct featurefs_keys *keys, size_t n_keys, size_t n,
-		     struct column_sink *sinks, struct why *why)
-{
-	struct buf text = { 0 }, bytes = { 0 };
-	struct catalog_group *grp;
-	char room[KEYS_ROOM];
-	int dir, rc = open_group(view->fs, part->group, &dir, why);
-
-	if (rc < 0)
-		return rc;
-	rc = parse_schema(dir, part->group, &grp, why);
-	if (rc == 0) {
-		rc = view_check_part(view, part, grp, why);
-		catalog_group_unref(grp);
-	}
-	for (size_t i = 0; i < n && rc == 0; i++) {
-		struct slice entity = keys_entity(part, view->n_keys, keys, n_keys, i, room);
-		yyjson_doc *doc;
-
-		rc = read_row(dir, entity, &text, &doc);
-		if (rc < 0)
-			why_fail(why, -rc, "%s/%.*s: %s", part->group, (int)entity.len, entity.len ? (const char *)entity.data : "",
-				 strerror(-rc));
-		for (unsigned c = 0; c < part->n_columns && rc == 0; c++)
-			rc = put_column(dir, entity, doc, &view->columns[part->columns[c]], &sinks[part->columns[c]], i, &bytes, why);
-		yyjson_doc_free(doc);
-	}
-	close(dir);
-	buf_release(&text);
-	buf_release(&bytes);
-	return rc;
-}
-
-static bool wants_times(const struct featurefs_view *view, const struct column_sink *sinks)
-{
-	for (unsigned c = 0; c < view->n_columns; c++)
-		if (sinks[c].out->event_ns)
-			return true;
-	return false;
-}
-
-int remote_read(struct featurefs_view *view, const struct featurefs_keys *keys, size_t n_keys, size_t n, struct column_sink *sinks,
-		struct why *why)
-{
-	struct moment moment = { .fs = view->fs, .is_one_file = n <= 1 && view->n_parts == 1 && !wants_times(view, sinks) };
-	int rc;
-
-	do {
-		for (unsigned c = 0; c < view->n_columns; c++)
-			column_restart(&sinks[c], n);
-		rc = moment_begin(&moment, why);
-		for (unsigned p = 0; p < view->n_parts && rc == 0; p++)
-			rc = read_part(view, &view->parts[p], keys, n_keys, n, sinks, why);
-		if (rc == 0)
-			rc = moment_end(&moment, why);
-	} while (rc == 1);
-	return rc;
-}
-
 int remote_row(struct featurefs *fs, const char *group, const char *entity, struct buf *out, struct why *why)
 {
 	char path[TEXT_ENTITY_MAX + sizeof "/.row"];
-	int dir, rc = open_group(fs, group, &dir, why);
+	int dir, rc = remote_open_group(fs, group, &dir, why);
 
 	if (rc < 0)
 		return rc;
 	rc = -ENOENT;
-	if (is_entity(slice_str(entity))) {
+	if (remote_is_entity(slice_str(entity))) {
 		snprintf(path, sizeof path, "%s/.row", entity);
 		rc = read_at(dir, path, ROW_MAX, out);
 	}
@@ -453,8 +345,27 @@ static int64_t read_time(int dir, struct slice entity, const char *feature, cons
 	return ns;
 }
 
-static int fill_value(int dir, struct slice entity, const struct catalog_feature *feature, yyjson_val *val, struct remote_value *to)
+/* Where a value comes from: as the row tells, or else (dir >= 0) as its file's attributes do. */
+static void fill_origin(yyjson_doc *row, int dir, struct slice entity, const char *feature, struct remote_value *to)
 {
+	yyjson_val *lane = sdk_row_detail(row, feature, "lane"), *source = sdk_row_detail(row, feature, "source");
+
+	if (dir >= 0) {
+		to->shown.event_ns = read_time(dir, entity, feature, "user.event_time");
+		to->shown.ingest_ns = read_time(dir, entity, feature, "user.ingest_time");
+		read_attr(dir, entity, feature, "user.lane", &to->lane);
+		read_attr(dir, entity, feature, "user.source", &to->source);
+		return;
+	}
+	to->shown.event_ns = sdk_row_time(row, feature, "event_time");
+	to->shown.ingest_ns = sdk_row_time(row, feature, "ingest_time");
+	buf_append(&to->lane, yyjson_get_str(lane), yyjson_get_len(lane));
+	buf_append(&to->source, yyjson_get_str(source), yyjson_get_len(source));
+}
+
+static int fill_value(yyjson_doc *row, int dir, struct slice entity, const struct catalog_feature *feature, struct remote_value *to)
+{
+	yyjson_val *val = sdk_row_value(row, feature->name);
 	struct buf bytes = { 0 };
 	int rc = 0;
 
@@ -463,13 +374,12 @@ static int fill_value(int dir, struct slice entity, const struct catalog_feature
 	buf_reset(&to->lane);
 	buf_reset(&to->source);
 	to->shown = (struct featurefs_value){ .feature = feature->name, .status = FEATUREFS_MISSING };
-	if (val) {
+	if (val)
 		to->shown.status = yyjson_is_null(val) ? FEATUREFS_NULL : FEATUREFS_PRESENT;
-		to->shown.event_ns = read_time(dir, entity, feature->name, "user.event_time");
-		to->shown.ingest_ns = read_time(dir, entity, feature->name, "user.ingest_time");
-		read_attr(dir, entity, feature->name, "user.lane", &to->lane);
-		read_attr(dir, entity, feature->name, "user.source", &to->source);
-	}
+	else if (sdk_row_detail(row, feature->name, "expired"))
+		to->shown.status = FEATUREFS_EXPIRED;
+	if (to->shown.status != FEATUREFS_MISSING)
+		fill_origin(row, dir, entity, feature->name, to);
 	if (to->shown.status == FEATUREFS_PRESENT) {
 		rc = type_json_parse(&feature->type, true, val, &bytes, NULL);
 		if (rc == 0)
@@ -506,19 +416,56 @@ static void release_values(struct remote_value *values, unsigned n)
 	free(values);
 }
 
-static int gather_values(int dir, const char *group, const char *entity, const struct catalog_group *grp, struct remote_value *values,
-			 struct why *why)
+static int fill_values(yyjson_doc *row, int dir, const char *entity, const struct catalog_group *grp, struct remote_value *values)
 {
-	struct buf text = { 0 };
-	yyjson_doc *doc;
-	int rc = read_row(dir, slice_str(entity), &text, &doc);
+	int rc = 0;
 
-	if (rc == 0 && !doc)
-		rc = why_fail(why, ENOENT, "there is no entity %s in %s", entity, group);
 	for (unsigned i = 0; i < grp->n_features && rc == 0; i++)
-		rc = fill_value(dir, slice_str(entity), &grp->features[i], yyjson_obj_get(features_of(doc), grp->features[i].name),
-				&values[i]);
-	yyjson_doc_free(doc);
+		rc = fill_value(row, dir, slice_str(entity), &grp->features[i], &values[i]);
+	return rc;
+}
+
+/* SDK_NO_LOOKUP; *out_found: there is such an entity. */
+static int ask_values(int dir, const char *entity, const struct catalog_group *grp, struct remote_value *values, bool *out_found)
+{
+	struct sdk_lookup look = { 0 };
+	yyjson_doc *row = NULL;
+	int rc = 0;
+
+	sdk_lookup_begin(&look, true);
+	*out_found = false;
+	if (sdk_lookup_name(&look, slice_str(entity), grp->n_keys))
+		rc = sdk_lookup_ask(&look, dir);
+	if (rc == 0 && look.answer.len)
+		rc = sdk_lookup_next(&look, slice_str(entity), &row);
+	*out_found = yyjson_is_obj(yyjson_obj_get(yyjson_doc_get_root(row), "features"));
+	if (rc == 0)
+		rc = fill_values(row, -1, entity, grp, values);
+	yyjson_doc_free(row);
+	sdk_lookup_release(&look);
+	return rc;
+}
+
+static int gather_values(struct featurefs *fs, int dir, const char *entity, const struct catalog_group *grp, struct remote_value *values,
+			 bool *out_found, struct why *why)
+{
+	struct remote_moment moment = { .fs = fs };
+	struct buf text = { 0 };
+	yyjson_doc *row;
+	int rc;
+
+	do {
+		rc = remote_moment_begin(&moment, why);
+		if (rc < 0)
+			break;
+		rc = remote_read_row(dir, slice_str(entity), &text, &row);
+		*out_found = rc == 0 && row;
+		if (rc == 0)
+			rc = fill_values(row, dir, entity, grp, values);
+		yyjson_doc_free(row);
+		if (rc == 0)
+			rc = remote_moment_end(&moment, why);
+	} while (rc == 1);
 	buf_release(&text);
 	return rc;
 }
@@ -526,29 +473,27 @@ static int gather_values(int dir, const char *group, const char *entity, const s
 int remote_values(struct featurefs *fs, const char *group, const char *entity,
 		  int (*each)(void *arg, const struct featurefs_value *value), void *arg, struct why *why)
 {
-	struct moment moment = { .fs = fs };
 	struct remote_value *values = NULL;
 	struct catalog_group *grp = NULL;
-	int dir, rc = open_group(fs, group, &dir, why);
+	bool is_found = false;
+	int dir, rc = remote_open_group(fs, group, &dir, why);
 
 	if (rc < 0)
 		return rc;
-	rc = parse_schema(dir, group, &grp, why);
+	rc = remote_parse_schema(dir, group, &grp, why);
 	if (rc == 0) {
 		values = calloc(grp->n_features + 1u, sizeof *values);
 		rc = values ? 0 : -ENOMEM;
 	}
-	while (rc == 0) {
-		rc = moment_begin(&moment, why);
-		if (rc == 0)
-			rc = gather_values(dir, group, entity, grp, values, why);
-		if (rc == 0)
-			rc = moment_end(&moment, why);
-		if (rc <= 0)
-			break;
-		rc = 0;
-	}
+	if (rc == 0)
+		rc = ask_values(dir, entity, grp, values, &is_found);
+	if (rc == SDK_NO_LOOKUP)
+		rc = gather_values(fs, dir, entity, grp, values, &is_found, why);
 	close(dir);
+	if (rc == 0 && !is_found)
+		rc = why_fail(why, ENOENT, "there is no entity %s in %s", entity, group);
+	else if (rc < 0 && !why->text[0])
+		why_fail(why, -rc, "%s/%s: %s", group, entity, strerror(-rc));
 	for (unsigned i = 0; rc == 0 && i < grp->n_features; i++)
 		if (!grp->features[i].retired)
 			rc = each(arg, &values[i].shown);
@@ -619,7 +564,7 @@ int remote_entities(struct featurefs *fs, const char *group, const char *prefix,
 		    size_t *out_n, struct why *why)
 {
 	struct name_list list;
-	int dir, rc = open_group(fs, group, &dir, why);
+	int dir, rc = remote_open_group(fs, group, &dir, why);
 
 	if (rc < 0)
 		return rc;
@@ -666,7 +611,7 @@ static int walk_group(struct featurefs *fs, const char *group, struct rows_walk 
 {
 	const struct dirent *entry;
 	DIR *handle;
-	int dir, rc = open_group(fs, group, &dir, why);
+	int dir, rc = remote_open_group(fs, group, &dir, why);
 
 	if (rc < 0)
 		return rc;
@@ -705,7 +650,7 @@ int remote_rows(struct featurefs *fs, const char *const *groups, size_t n, int (
 		buf_release(&mount);
 	}
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		rc = open_group(fs, groups[i], &dir, why);
+		rc = remote_open_group(fs, groups[i], &dir, why);
 		if (rc == 0)
 			close(dir);
 	}

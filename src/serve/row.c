@@ -3,6 +3,7 @@
 #include "serve/serve.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 
 /* Is there a live value in cell `i`? Fills `value` if so. */
 static bool live_value(const struct serve_view *view, const struct catalog_group *grp, const struct record *rec, unsigned i,
@@ -78,8 +79,9 @@ void serve_print_name(struct slice name, struct buf *out)
 	buf_append_char(out, '"');
 }
 
-int serve_row_json(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, const struct record *rec,
-		   struct buf *out)
+/* A row up to where another member could follow. */
+static int print_row(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, const struct record *rec,
+		     struct buf *out)
 {
 	char time[CLOCK_TEXT_MAX];
 	struct serve_value value;
@@ -108,6 +110,66 @@ int serve_row_json(const struct serve_view *view, const struct catalog_group *gr
 			return rc;
 		has_any = true;
 	}
+	buf_append_char(out, '}');
+	return 0;
+}
+
+int serve_row_json(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, const struct record *rec,
+		   struct buf *out)
+{
+	int rc = print_row(view, grp, entity, rec, out);
+
+	buf_append_str(out, "}\n");
+	return rc < 0 ? rc : buf_error(out);
+}
+
+/* A file's name may be no UTF-8, which JSON must be. */
+static int print_source(const struct serve_view *view, const struct record_stamp *stamp, struct buf *out)
+{
+	static const struct type string = { .base = TYPE_STRING };
+	struct buf source = { 0 };
+	int rc = serve_source_text(view, stamp, &source);
+
+	if (rc == 0 && !text_is_utf8(buf_slice(&source)))
+		for (size_t i = 0; i < source.len; i++)
+			if ((unsigned char)source.data[i] >= 0x80)
+				source.data[i] = '?';
+	if (rc == 0)
+		rc = type_json_print(&string, buf_slice(&source), out);
+	buf_release(&source);
+	return rc;
+}
+
+static int print_detail(const struct serve_view *view, const struct serve_value *value, struct buf *out)
+{
+	char event[CLOCK_TEXT_MAX], ingest[CLOCK_TEXT_MAX];
+	int rc;
+
+	clock_print_time(value->stamp.event_ns, true, event);
+	clock_print_time(value->stamp.ingest_ns, true, ingest);
+	buf_printf(out, "\"%s\": {%s\"event_time\": \"%s\", \"ingest_time\": \"%s\", \"lane\": \"%s\", \"source\": ", value->feature->name,
+		   value->status == SERVE_EXPIRED ? "\"expired\": true, " : "", event, ingest, serve_lane_name(value->stamp.lane));
+	rc = print_source(view, &value->stamp, out);
+	buf_append_char(out, '}');
+	return rc;
+}
+
+int serve_row_details(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, const struct record *rec,
+		      struct buf *out)
+{
+	int rc = print_row(view, grp, entity, rec, out);
+	const char *comma = "";
+
+	buf_append_str(out, ", \"details\": {");
+	for (unsigned i = 0; i < rec->cells && rc == 0; i++) {
+		struct serve_value value;
+
+		if (!live_value(view, grp, rec, i, &value) && value.status != SERVE_EXPIRED)
+			continue;
+		buf_append_str(out, comma);
+		rc = print_detail(view, &value, out);
+		comma = ", ";
+	}
 	buf_append_str(out, "}}\n");
-	return buf_error(out);
+	return rc < 0 ? rc : buf_error(out);
 }

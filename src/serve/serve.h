@@ -74,6 +74,10 @@ int serve_value_json(const struct serve_value *value, struct buf *out);
 /* One JSON row with a final newline: entity, event_time (the newest), features in slot order without the missing and the expired. */
 int serve_row_json(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, const struct record *rec,
 		   struct buf *out);
+/* The same with a last member, "details": for each of the features, and for those whose value has expired ("expired": true), event_time,
+ * ingest_time, lane and source. */
+int serve_row_details(const struct serve_view *view, const struct catalog_group *grp, struct slice entity, const struct record *rec,
+		      struct buf *out);
 /* Where a value came from, in words: "uid 1000", "topic/0/17", "import-3:part.csv". */
 int serve_source_text(const struct serve_view *view, const struct record_stamp *stamp, struct buf *out);
 const char *serve_lane_name(uint8_t lane);

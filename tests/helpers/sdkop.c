@@ -260,8 +260,6 @@ static int together(char *feature, int seconds)
 	while (time(NULL) < end) {
 		int rc = featurefs_read(view, &keys, 1, 2, &column);
 
-		if (rc == -EAGAIN)
-			continue;		/* through the mount, while others write */
 		if (rc < 0)
 			return fail("read");
 		if (values[0] != values[1] || values[0] < last) {

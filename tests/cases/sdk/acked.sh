@@ -8,10 +8,12 @@
 
 sdkop=$BIN/tests/helpers/sdkop
 start_daemon -o store.durability=relaxed
-define g <<'END'
+for group in g h; do
+	define $group <<'END'
 [feature n]
 type = int64
 END
+done
 mkdir "$MNT/g/e"
 same "$("$sdkop" where "$MNT")" "mapped
 $STORE
@@ -34,3 +36,24 @@ done
 kill "$writer"
 wait "$writer" || true
 ok 'never apart, never back'
+
+# A thousand entities of two groups with their event times are one moment through the mount too, and the call succeeds while others write on.
+seq -f u%.0f 1 1000 > "$DIR/names"
+for group in g h; do
+	sed 's/.*/{"entity": "&", "features": {"n": 5}}/' "$DIR/names" > "$MNT/$group/.upsert"
+done
+(
+	trap 'exit 0' TERM
+	for ((i = 1;; i++)); do
+		echo "$i" > "$MNT/g/e/n"
+	done
+) &
+writer=$!
+mapfile -t names < "$DIR/names"
+for ((i = 0; i < 20; i++)); do
+	SDKOP_FLAGS=2 "$sdkop" get "$MNT" g/n,h/n "${names[@]}" nobody > "$DIR/got"
+	same "$(sort -k2 "$DIR/got" | uniq -c -f1 | sed 's/^ *//; s/ [a-z0-9]* / /')" $'1000 5 5\n1 missing missing'
+done
+kill "$writer"
+wait "$writer" || true
+ok 'many through the mount while others write'

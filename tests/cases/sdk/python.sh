@@ -103,6 +103,9 @@ for way in (store, featurefs.Store(mount, mount_only=True)):
         assert batch.status(name).tolist() == [PRESENT, NULL, MISSING], (name, batch.status(name))
         assert batch.valid(name).tolist() == [True, False, False]
     assert abs(batch.event_times("s")[0] - np.datetime64("now")) < np.timedelta64(1, "D") and np.isnat(batch.event_times("s")[2])
+# More names than one conversation with the mount has room for.
+wide = ["e1"] + ["x" * 200 + str(i) for i in range(25000)] + ["e1"]
+assert featurefs.Store(mount, mount_only=True).view(["all_types/i", "all_types/s"]).get(wide).valid("i").nonzero()[0].tolist() == [0, 25001]
 assert batch.to_dict()["i"] == [-5, None, None]
 matrix = store.view(["all_types/i", "all_types/vec", "all_types/b"]).get(["e1", "nobody"]).to_matrix()
 assert matrix.shape == (2, 5) and matrix[0].tolist() == [-5, 1, 2, -3, 1] and np.isnan(matrix[1]).all()

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Thousands of entities in two system calls: names into .lookup, rows out of the same open file, all from one snapshot.
-# claims: J6 J7
+# claims: J6 J7 J8
 . "$TESTS/lib.sh"
 
 start_daemon
@@ -79,6 +79,33 @@ END
 exec 7<> "$MNT/g/.lookup"
 expect_fail EFBIG bash -c 'head -c 6000000 /dev/zero | tr "\0" u >&7'
 exec 7>&-
+define other <<'END'
+[group]
+ttl = 1000d
+[feature n]
+type = int64
+[feature s]
+type = string
+END
+printf '{"entity": "u1", "features": {"n": %s, "s": null}, "event_time": "%s"}\n' 7 "$(date -u +%Y-01-01T00:00:00Z)" > "$MNT/other/.upsert"
+printf '{"entity": "u1", "features": {"n": 1}, "event_time": "2010-01-01T00:00:00Z", "force": true}\n' > "$MNT/other/.upsert"
+exec 7<> "$MNT/g/.lookup"
+printf '%s\n' u4001 .details u4002 '.group other' u1 '.group g' u4003 ..details $'a\tb' >&7
+jq -c '[.entity, .features, .details]' <&7 > "$DIR/said"
+same "$(sed 's/"\(event\|ingest\)_time":"20[^"]*Z"/"\1_time":"T"/g' "$DIR/said")" '["u4001",{"n":4001,"m":4001},null]
+["u4002",{"n":4002,"m":4002},{"n":{"event_time":"T","ingest_time":"T","lane":"direct","source":"uid 0"},"m":{"event_time":"T","ingest_time":"T","lane":"direct","source":"uid 0"}}]
+["u1",{"s":null},{"n":{"expired":true,"event_time":"T","ingest_time":"T","lane":"direct","source":"uid 0"},"s":{"event_time":"T","ingest_time":"T","lane":"direct","source":"uid 0"}}]
+["u4003",{"n":4003,"m":4003},{"n":{"event_time":"T","ingest_time":"T","lane":"direct","source":"uid 0"},"m":{"event_time":"T","ingest_time":"T","lane":"direct","source":"uid 0"}}]
+["..details",null,null]
+["a\tb",null,null]'
+same "$(sed -n '2s/.*"n":{"event_time":"\([^"]*\)".*/\1/p' "$DIR/said")" "$(getfattr --only-values -n user.event_time "$MNT/g/u4002/n" 2> /dev/null)"
+printf '.group nothing\nu1\n' >&7
+expect_fail ENOENT bash -c 'cat <&7'
+printf '.group g\nu1\n' >&7
+same "$(jq -r .entity <&7)" u1
+exec 7>&-
+ok 'details, and several groups'
+
 exec 7<> "$MNT/g/.lookup"
 printf 'u1\n\377\n' >&7
 expect_fail EILSEQ bash -c 'cat <&7'

@@ -26,9 +26,15 @@ chmod 750 "$MNT/b"
 expect_fail EACCES other cat "$view/json/u"
 expect_fail EACCES other cat "$view/f32/u"
 expect_fail EACCES other bash -c 'exec 7<> "$1"' - "$view/json/.lookup"
+ask() {
+	"$@" bash -c 'exec 7<> "$1"; printf "u\n.group b\nu\n" >&7; cat <&7' - "$MNT/a/.lookup"
+}
+expect_fail EACCES ask other
+same "$(ask env | jq -c .features)" $'{"n":5}\n{"n":5}'
 same "$(jq -c .features "$view/json/u")" '{"x":5,"y":5}'
 chgrp 65534 "$MNT/b"
 same "$(other jq -c .features "$view/json/u")" '{"x":5,"y":5}'
+same "$(ask other | jq -c .features)" $'{"n":5}\n{"n":5}'
 chmod 700 "$view"
 expect_fail EACCES other cat "$view/json/u"
 expect_fail EACCES other ls "$view"
