@@ -51,21 +51,6 @@ bool sdk_lookup_name(struct sdk_lookup *look, struct slice entity, unsigned n_ke
 	return true;
 }
 
-static int write_all(int fd, struct slice bytes)
-{
-	const char *at = bytes.data;
-	ssize_t n;
-
-	for (size_t left = bytes.len; left; left -= (size_t)n, at += n) {
-		n = write(fd, at, left);
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		else if (n < 0)
-			return -errno;
-	}
-	return 0;
-}
-
 int sdk_lookup_ask(struct sdk_lookup *look, int group)
 {
 	int fd, rc = buf_error(&look->asked);
@@ -77,7 +62,7 @@ int sdk_lookup_ask(struct sdk_lookup *look, int group)
 	fd = openat(group, ".lookup", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT || errno == EACCES || errno == EROFS || errno == EPERM ? SDK_NO_LOOKUP : -errno;
-	rc = write_all(fd, buf_slice(&look->asked));
+	rc = file_write_fd(fd, buf_slice(&look->asked));
 	if (rc == 0)
 		rc = file_read_fd(fd, ANSWER_MAX, &look->answer);
 	close(fd);
