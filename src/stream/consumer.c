@@ -55,7 +55,8 @@ void consumer_show(struct lane *lane)
 		struct partition *old = lane->shown_parts;
 		char *old_topic = lane->shown_topic;
 
-		memcpy(parts, lane->parts, (size_t)lane->n_parts * sizeof *parts);
+		for (int32_t i = 0; i < lane->n_parts; i++)
+			parts[i] = lane->parts[i];
 		lane->shown_parts = parts;
 		lane->shown_topic = topic;
 		lane->n_shown_parts = lane->n_parts;
