@@ -94,7 +94,7 @@ topic = clicks
 entity = key
 feature.name = $.name' > "$MNT/g/.schema"
 eventually 20 lane_is g.names messages $((before + 2))
-eventually 20 lane_is g.clicks lag 0
+eventually 20 lane_is g.clicks messages $((before + 2))
 
 # What can't be compiled or has no brokers is said; renaming the group renames its lanes.
 mv "$MNT/g" "$MNT/h"
