@@ -6,8 +6,9 @@
  * Where a lane stands is in the store alone. Whenever that changes otherwise than by going on (a seek, a reset, a resumed lane), the consumer is
  * closed and another one opened at the stored positions, for what an old one has still queued can't be told from what is wanted.
  *
- * librdkafka 2.0 waits for ever when a client is destroyed whose assigned topic has gone; once the topic is back, it is well again. So a consumer is kept
- * while its topic is gone, and if it must be closed then, it is left behind.
+ * librdkafka 2.0 waits for ever when a client is destroyed whose assigned topic has gone (its partitions keep their broker's thread); once the topic is
+ * back, it is well again. So a consumer is kept while its topic is gone, and if it must be closed then, it is left behind. Other reasons are met by
+ * patience with an end: no lane and no daemon waits for a client for ever.
  *
  * Without a consumer group the lane assigns all partitions to itself, and looks for new ones. With one, partitions come and go: what
  * is under way is finished before they go, and when they come, they go on at the store's own position, not at the group's.
@@ -21,6 +22,8 @@
 #include <string.h>
 #include "base/log.h"
 #include "stream/kafka.h"
+
+#define LEAVE_NS (5 * CLOCK_SECOND)
 
 enum { ASK_MS = 1500 };		/* for an answer of the brokers; who has not answered then is asked again */
 
@@ -130,20 +133,32 @@ static bool is_healthy(struct lane *lane)
 	return !lane->is_attached || !lane->topic_is_gone;
 }
 
+/* Leaves the group, so that others needn't wait until its session has run out; if the coordinator doesn't answer, they must. */
+static void leave_group(struct lane *lane)
+{
+	int64_t until_ns = clock_monotonic() + LEAVE_NS;
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(lane->rk);
+	rd_kafka_error_t *error = rd_kafka_consumer_close_queue(lane->rk, queue);
+
+	lane->is_closing = true;
+	while (!error && !rd_kafka_consumer_closed(lane->rk) && clock_monotonic() < until_ns)
+		rd_kafka_queue_poll_callback(queue, 50);
+	lane->is_closing = false;
+	rd_kafka_error_destroy(error);
+	rd_kafka_queue_destroy(queue);
+}
+
 static void destroy(struct lane *lane, bool is_well)
 {
-	/* Only a group has to be left; for that the library waits for the coordinator. */
-	lane->is_closing = true;
 	if (lane->def.group)
-		rd_kafka_consumer_close(lane->rk);
-	lane->is_closing = false;
+		leave_group(lane);
 	if (lane->topic)
 		rd_kafka_topic_destroy(lane->topic);
-	if (is_well)
-		rd_kafka_destroy_flags(lane->rk, lane->def.group ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-	else
+	if (!is_well)
 		log_warn("lane %s: topic %s is gone, so its client can't be closed; it takes some memory until the daemon ends", lane->name,
 			 lane->def.topic);
+	else if (!kafka_destroy(lane->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE))
+		log_warn("lane %s: its client does not come to its end; it takes some memory until the daemon ends", lane->name);
 	lane->rk = NULL;
 	lane->topic = NULL;
 }

@@ -96,6 +96,7 @@ void forward_close(struct lane *lane)
 	rd_kafka_flush(lane->producer, PATIENCE_MS);
 	rd_kafka_purge(lane->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
 	rd_kafka_poll(lane->producer, 0);
-	rd_kafka_destroy(lane->producer);
+	if (!kafka_destroy(lane->producer, 0))
+		log_warn("lane %s: the producer of its dead letters does not come to its end; it takes some memory until the daemon ends", lane->name);
 	lane->producer = NULL;
 }

@@ -6,7 +6,10 @@
 #include "stream/kafka.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include "base/clock.h"
 #include "base/log.h"
 
 /* Set by the lane, and why nobody else may. */
@@ -111,4 +114,87 @@ bool kafka_is_down(rd_kafka_resp_err_t err)
 	return err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || err == RD_KAFKA_RESP_ERR__TRANSPORT ||
 	       err == RD_KAFKA_RESP_ERR__RESOLVE || err == RD_KAFKA_RESP_ERR__TIMED_OUT ||
 	       err == RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE;
+}
+
+/* ---- the end of a client ---- */
+
+/* Owned by the thread that destroys and the one that waits; who comes last frees it. */
+struct farewell {
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	rd_kafka_t *rk;
+	int flags;
+	bool is_done, is_left;
+};
+
+static void forget(struct farewell *farewell)
+{
+	pthread_cond_destroy(&farewell->done);
+	pthread_mutex_destroy(&farewell->lock);
+	free(farewell);
+}
+
+static void *destroy(void *arg)
+{
+	struct farewell *farewell = arg;
+	bool is_left;
+
+	rd_kafka_destroy_flags(farewell->rk, farewell->flags);
+	pthread_mutex_lock(&farewell->lock);
+	farewell->is_done = true;
+	is_left = farewell->is_left;
+	pthread_cond_signal(&farewell->done);
+	pthread_mutex_unlock(&farewell->lock);
+	if (is_left)
+		forget(farewell);
+	return NULL;
+}
+
+static struct farewell *begin_farewell(rd_kafka_t *rk, int flags, pthread_t *out_thread)
+{
+	struct farewell *farewell = calloc(1, sizeof *farewell);
+	pthread_condattr_t attr;
+
+	if (!farewell)
+		return NULL;
+	farewell->rk = rk;
+	farewell->flags = flags;
+	pthread_mutex_init(&farewell->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&farewell->done, &attr);
+	pthread_condattr_destroy(&attr);
+	if (pthread_create(out_thread, NULL, destroy, farewell)) {
+		forget(farewell);
+		return NULL;
+	}
+	return farewell;
+}
+
+bool kafka_destroy(rd_kafka_t *rk, int flags)
+{
+	int64_t until_ns = clock_monotonic() + 20 * CLOCK_SECOND;
+	const struct timespec until = { .tv_sec = until_ns / CLOCK_SECOND, .tv_nsec = until_ns % CLOCK_SECOND };
+	pthread_t thread;
+	struct farewell *farewell = begin_farewell(rk, flags, &thread);
+	bool is_done;
+	int rc = 0;
+
+	if (!farewell) {
+		rd_kafka_destroy_flags(rk, flags);
+		return true;
+	}
+	pthread_mutex_lock(&farewell->lock);
+	while (!farewell->is_done && rc == 0)
+		rc = pthread_cond_timedwait(&farewell->done, &farewell->lock, &until);
+	is_done = farewell->is_done;
+	farewell->is_left = !is_done;
+	if (!is_done)
+		pthread_detach(thread);
+	pthread_mutex_unlock(&farewell->lock);
+	if (is_done) {
+		pthread_join(thread, NULL);
+		forget(farewell);
+	}
+	return is_done;
 }
