@@ -17,7 +17,7 @@ exits() {
 # alone COMMAND...: where no mount is seen but those of this case, for others may be at work on this machine.
 alone() {
 	unshare -m bash -c '
-		awk -v dir="$1/" "\$3 == \"fuse.featurefs\" && index(\$2, dir) != 1 { print \$2 }" /proc/self/mounts |
+		awk -v dir="$1/" "\$3 ~ \"^fuse[.]featurefs\" && index(\$2, dir) != 1 { print \$2 }" /proc/self/mounts |
 			while read -r point; do umount -l "$point"; done
 		shift
 		exec "$@"' - "$DIR" "$@"
