@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "batch/ahead.h"
 #include "batch/sort.h"
 #include "batch/source.h"
 
@@ -35,6 +36,7 @@ struct run {
 	const struct catalog_group *grp;	/* counted */
 	struct batch_mapping *mapping;
 	struct batch_sort *sort;
+	struct ahead *ahead;		/* NULL: nothing is loaded yet */
 	struct ingest_load *load;
 	struct rejects rejects;
 	const char *file;		/* NULL where the job has only one */
@@ -80,7 +82,7 @@ static void tell_loading(struct run *run, const char *phase)
 	figures->unchanged = loaded.unchanged;
 	figures->late = loaded.late;
 	figures->deleted = loaded.deleted;
-	figures->duplicates = batch_sort_duplicates(run->sort);
+	figures->duplicates = run->ahead ? ahead_duplicates(run->ahead) : 0;
 	run->job->phase = phase;
 	run->job->permille = PERMILLE_READ + (unsigned)(share * (999 - PERMILLE_READ));
 	pthread_mutex_unlock(&run->batch->lock);
@@ -154,7 +156,7 @@ static int read_file(struct run *run, int dir_fd, const char *link, const char *
 		.default_event_ns = (int64_t)st->st_mtim.tv_sec * CLOCK_SECOND + st->st_mtim.tv_nsec,
 		.reject = reject_row,
 		.arg = run,
-		.parquet_memory_bytes = run->batch->options.memory_bytes / 8 * 3,
+		.parquet_memory_bytes = run->batch->options.memory_bytes / 16 * 5,
 	};
 	int fd = openat(dir_fd, link, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), rc;
 	struct batch_source *source;
@@ -247,9 +249,11 @@ static int load_rows(struct run *run)
 {
 	struct slice entity, record;
 	uint64_t next = 0;
-	int rc;
+	int rc = ahead_start(run->sort, &run->ahead);
 
-	while ((rc = batch_sort_next(run->sort, &entity, &record)) == 0) {
+	if (rc < 0)
+		return why_fail(run->why, -rc, "cannot start a thread: %s", strerror(-rc));
+	while ((rc = ahead_next(run->ahead, &entity, &record)) == 0) {
 		rc = ingest_load_row(run->load, entity, record, run->why);
 		if (rc < 0)
 			return rc;
@@ -316,6 +320,37 @@ static int open_sort_folder(struct batch *batch)
 	return fd < 0 ? -errno : fd;
 }
 
+static int find_parquet(struct spool_visit *visit, int dir_fd, const char *name, const char *path, const struct stat *st)
+{
+	bool *found = visit->arg;
+	int fd = S_ISREG(st->st_mode) ? openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+	char magic[4];
+
+	(void)path;
+	if (fd < 0)
+		return 0;
+	*found = *found || (pread(fd, magic, sizeof magic, 0) == sizeof magic && !memcmp(magic, "PAR1", sizeof magic));
+	close(fd);
+	return *found;
+}
+
+/* What the sort may use: beside the process that reads Parquet, if it will be there, and what the load itself holds. */
+static size_t sort_memory(struct run *run)
+{
+	bool has_parquet = false;
+	struct spool_visit visit = { .visit = find_parquet, .arg = &has_parquet };
+	int folder_fd = batch_job_open_folder(run->batch, run->job);
+	int fd = folder_fd < 0 ? -1 : openat(folder_fd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		spool_walk(fd, &visit);
+		close(fd);
+	}
+	if (folder_fd >= 0)
+		close(folder_fd);
+	return run->batch->options.memory_bytes / 16 * (has_parquet ? 9 : 12);
+}
+
 static int try_job(struct run *run)
 {
 	int sort_fd = open_sort_folder(run->batch), rc = sort_fd < 0 ? sort_fd : get_group(run);
@@ -324,12 +359,13 @@ static int try_job(struct run *run)
 	if (rc == 0)
 		rc = batch_mapping_new(run->grp, NULL, &run->mapping, run->why);
 	if (rc == 0)
-		rc = batch_sort_new(sort_fd, run->batch->options.memory_bytes / 2, &run->sort);
+		rc = batch_sort_new(sort_fd, sort_memory(run), &run->sort);
 	if (rc == 0)
 		rc = read_files(run);
 	if (rc == 0)
 		rc = load(run);
 	ingest_load_abort(run->load);
+	ahead_stop(run->ahead);
 	batch_sort_free(run->sort);
 	batch_mapping_free(run->mapping);
 	catalog_group_unref(run->grp);

@@ -2,7 +2,8 @@
 /*
  * The sort as a whole. Rows fill a chunk of memory; a full one goes to a helper thread, which sorts it while the next one fills. When three
  * quarters of the memory are in use the helper merges what is sorted into a run on disk; the last quarter lets the rows come in
- * meanwhile. A load that fits into memory is never written anywhere, and one that fits into a chunk needs no thread.
+ * meanwhile. A load that fits into memory is never written anywhere, and a small one needs no thread. The helper also has the kernel provide
+ * the memory of the next chunk before it is needed, for first touches of so much memory can cost as much as parsing what goes there.
  *
  * Rows of one entity keep their order because everything that is merged is a stretch of what came in, oldest first: the list of runs,
  * then the list of chunks.
@@ -17,17 +18,20 @@
 
 enum {
 	CHUNKS = 16,			/* of the memory */
-	CHUNK_MIN = 64 << 10, CHUNK_MAX = 32 << 20,
+	CHUNK_MIN = 64 << 10, CHUNK_MAX = 32 << 20, CHUNK_FIRST = 1 << 20,	/* each chunk is twice the one before, up to its share */
 	READ_MIN = 16 << 10, READ_MAX = 256 << 10,
 	RUNS_MAX = 32,			/* more are merged into one first */
 };
 
 struct batch_sort {
 	int dir_fd;
-	size_t memory, chunk_size, read_bytes;
+	size_t memory, chunk_size, next_size, read_bytes;
 	struct chunk *filling;
 	bool is_finished, is_streaming;
 	struct sorted stream;
+	struct shapes shapes;
+	struct buf packed;	/* the row that is added */
+	struct buf given;	/* the record that batch_sort_next gave */
 	uint64_t spilled;
 
 	pthread_t thread;
@@ -39,6 +43,7 @@ struct batch_sort {
 	struct run *runs;
 	unsigned n_runs;
 	size_t used;
+	struct chunk *spare;			/* made ahead */
 	size_t prefix;		/* bytes that all entities of what was handed over begin with */
 	char first[TEXT_ENTITY_MAX];
 	size_t first_len;
@@ -57,6 +62,7 @@ int batch_sort_new(int dir_fd, size_t memory_bytes, struct batch_sort **out)
 	sort->dir_fd = dir_fd;
 	sort->memory = memory_bytes;
 	sort->chunk_size = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
+	sort->next_size = sort->chunk_size < CHUNK_FIRST ? sort->chunk_size : CHUNK_FIRST;
 	sort->read_bytes = piece < READ_MIN ? READ_MIN : piece > READ_MAX ? READ_MAX : piece;
 	sort->chunks_end = &sort->chunks;
 	sort->prefix = TEXT_ENTITY_MAX;
@@ -92,7 +98,7 @@ static int merge_to_run(struct batch_sort *sort, const struct run *runs, const s
 			struct run **out, uint64_t *out_duplicates)
 {
 	struct sorted stream;
-	int rc = sorted_open(runs, chunks, prefix, sort->read_bytes, &stream);
+	int rc = sorted_open(&sort->shapes, runs, chunks, prefix, sort->read_bytes, &stream);
 
 	if (rc < 0)
 		return rc;
@@ -201,6 +207,23 @@ static void sort_one(struct batch_sort *sort)
 	sort->rc = sort->rc < 0 ? sort->rc : rc;
 }
 
+static bool wants_spare(const struct batch_sort *sort)
+{
+	return !sort->spare && !sort->is_stopping && sort->next_size == sort->chunk_size && sort->used + 3 * sort->chunk_size < sort->memory;
+}
+
+/* Without memory the other thread finds out for itself. */
+static void make_spare(struct batch_sort *sort)
+{
+	struct chunk *spare = NULL;
+
+	pthread_mutex_unlock(&sort->lock);
+	if (chunk_new(sort->chunk_size, &spare) == 0)
+		chunk_touch(spare);
+	pthread_mutex_lock(&sort->lock);
+	sort->spare = spare;
+}
+
 static void *help(void *arg)
 {
 	struct batch_sort *sort = arg;
@@ -208,7 +231,9 @@ static void *help(void *arg)
 	pthread_mutex_lock(&sort->lock);
 	for (;;) {
 		sort->is_busy = true;
-		if (sort->rc == 0 && sort->unsorted)
+		if (sort->rc == 0 && wants_spare(sort))
+			make_spare(sort);
+		else if (sort->rc == 0 && sort->unsorted)
 			sort_one(sort);
 		else if (sort->rc == 0 && should_spill(sort))
 			spill(sort);
@@ -275,7 +300,7 @@ static bool is_full(const struct batch_sort *sort, size_t more)
 /* A new chunk for a row of `need` bytes, once there is memory. */
 static int next_chunk(struct batch_sort *sort, size_t need)
 {
-	size_t bytes = need > sort->chunk_size ? need : sort->chunk_size;
+	size_t bytes = need > sort->next_size ? need : sort->next_size;
 	struct chunk *full = sort->filling;
 	int rc;
 
@@ -295,8 +320,14 @@ static int next_chunk(struct batch_sort *sort, size_t need)
 		rc = sort->rc;
 		if (rc == 0 && is_full(sort, bytes) && sort->dir_fd < 0)
 			rc = -ENOSPC;
+		if (rc == 0 && sort->spare && need <= sort->chunk_size) {
+			sort->filling = sort->spare;
+			sort->spare = NULL;
+			pthread_cond_broadcast(&sort->turn);
+		}
+		sort->next_size = sort->next_size * 2 < sort->chunk_size ? sort->next_size * 2 : sort->chunk_size;
 		pthread_mutex_unlock(&sort->lock);
-		if (rc < 0)
+		if (rc < 0 || sort->filling)
 			return rc;
 	}
 	return chunk_new(bytes, &sort->filling);
@@ -304,12 +335,15 @@ static int next_chunk(struct batch_sort *sort, size_t need)
 
 int batch_sort_add(struct batch_sort *sort, struct slice entity, struct slice record)
 {
-	int rc = -E2BIG;
+	int rc;
 
 	if (!entity.len || entity.len > TEXT_ENTITY_MAX || record.len > RECORD_MAX || memchr(entity.data, 0, entity.len))
 		return -EINVAL;
-	if (sort->filling)
-		rc = chunk_add(sort->filling, entity, record);
+	rc = sort_pack(&sort->shapes, record, &sort->packed);
+	if (rc < 0)
+		return rc;
+	record = buf_slice(&sort->packed);
+	rc = sort->filling ? chunk_add(sort->filling, entity, record) : -E2BIG;
 	if (rc != -E2BIG)
 		return rc;
 	rc = next_chunk(sort, row_len(entity, record));
@@ -329,6 +363,8 @@ int batch_sort_finish(struct batch_sort *sort)
 	if (last)
 		rc = chunk_sort(last);		/* beside the helper, which may still be at the one before */
 	stop_helper(sort);
+	chunk_free(sort->spare);
+	sort->spare = NULL;
 	if (last) {
 		hand_over(sort, last);
 		sort->used += chunk_bytes(last);
@@ -346,42 +382,49 @@ int batch_sort_rewind(struct batch_sort *sort)
 
 	if (sort->is_streaming)
 		sorted_close(&sort->stream);
-	rc = sorted_open(sort->runs, sort->chunks, sort->prefix, sort->read_bytes, &sort->stream);
+	rc = sorted_open(&sort->shapes, sort->runs, sort->chunks, sort->prefix, sort->read_bytes, &sort->stream);
 	sort->is_streaming = rc == 0;
 	return rc;
 }
 
 int batch_sort_next(struct batch_sort *sort, struct slice *out_entity, struct slice *out_record)
 {
-	return sort->is_streaming ? sorted_next(&sort->stream, out_entity, out_record) : -EINVAL;
+	struct slice packed;
+	int rc = sort->is_streaming ? sorted_next(&sort->stream, out_entity, &packed) : -EINVAL;
+
+	return rc < 0 ? rc : sort_unpack(&sort->shapes, packed, &sort->given, out_record);
 }
 
+struct search {
+	const struct shapes *shapes;
+	struct slice entity;
+	struct buf found, piece, scratch;
+	struct record_builder builder;
+	bool is_there;
+};
+
 /* Puts one more row of the entity behind what was found so far. */
-static int add_found(struct buf *found, struct slice record, bool is_first, struct record_builder *builder)
+static int add_found(struct search *search, struct slice packed)
 {
 	struct buf merged = { 0 };
-	int rc;
+	struct slice record;
+	int rc = sort_unpack(search->shapes, packed, &search->scratch, &record);
 
-	if (is_first) {
-		buf_append_slice(found, record);
-		return buf_error(found);
+	if (rc == 0 && !search->is_there) {
+		search->is_there = true;
+		buf_append_slice(&search->found, record);
+		return buf_error(&search->found);
 	}
-	rc = merge_rows(buf_slice(found), record, builder, &merged);
+	if (rc == 0)
+		rc = merge_rows(buf_slice(&search->found), record, &search->builder, &merged);
 	if (rc < 0) {
 		buf_release(&merged);
 		return rc;
 	}
-	buf_release(found);
-	*found = merged;
+	buf_release(&search->found);
+	search->found = merged;
 	return 0;
 }
-
-struct search {
-	struct slice entity;
-	struct buf found, piece;
-	struct record_builder builder;
-	bool is_there;
-};
 
 static int search_run(struct search *search, const struct run *run)
 {
@@ -391,9 +434,7 @@ static int search_run(struct search *search, const struct run *run)
 	rc = run_find(run, search->entity, &search->piece);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
-	rc = add_found(&search->found, buf_slice(&search->piece), !search->is_there, &search->builder);
-	search->is_there = true;
-	return rc;
+	return add_found(search, buf_slice(&search->piece));
 }
 
 static int search_chunk(struct search *search, const struct chunk *chunk)
@@ -405,15 +446,14 @@ static int search_chunk(struct search *search, const struct chunk *chunk)
 
 		if (!slice_equal(row_entity(row), search->entity))
 			break;
-		rc = add_found(&search->found, row_record(row), !search->is_there, &search->builder);
-		search->is_there = true;
+		rc = add_found(search, row_record(row));
 	}
 	return rc;
 }
 
 int batch_sort_find(struct batch_sort *sort, struct slice entity, struct buf *out_record)
 {
-	struct search search = { .entity = entity };
+	struct search search = { .shapes = &sort->shapes, .entity = entity };
 	int rc = sort->is_finished ? 0 : -EINVAL;
 
 	for (const struct run *run = sort->runs; rc == 0 && run; run = run->next)
@@ -428,6 +468,7 @@ int batch_sort_find(struct batch_sort *sort, struct slice entity, struct buf *ou
 	}
 	buf_release(&search.found);
 	buf_release(&search.piece);
+	buf_release(&search.scratch);
 	record_builder_release(&search.builder);
 	return rc;
 }
@@ -450,8 +491,12 @@ void batch_sort_free(struct batch_sort *sort)
 	if (sort->is_streaming)
 		sorted_close(&sort->stream);
 	chunk_free(sort->filling);
+	chunk_free(sort->spare);
 	free_chunks(sort->chunks);
 	free_runs(sort->runs);
+	shapes_release(&sort->shapes);
+	buf_release(&sort->packed);
+	buf_release(&sort->given);
 	pthread_mutex_destroy(&sort->lock);
 	pthread_cond_destroy(&sort->turn);
 	free(sort);

@@ -7,6 +7,7 @@
 #include "batch/sort_private.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -38,6 +39,25 @@ int chunk_new(size_t bytes, struct chunk **out)
 		madvise(chunk->data, bytes, MADV_HUGEPAGE);	/* a fault for 2 MiB in place of 512; where it can't be, nothing is lost */
 	*out = chunk;
 	return 0;
+}
+
+static void touch(void *memory, size_t bytes)
+{
+	const uintptr_t page = 4096;
+	uintptr_t begin = ((uintptr_t)memory + page - 1) / page * page, end = ((uintptr_t)memory + bytes) / page * page;
+
+#ifdef MADV_POPULATE_WRITE
+	if (begin < end && madvise((void *)begin, end - begin, MADV_POPULATE_WRITE) == 0)
+		return;
+#endif
+	for (; begin < end; begin += page)
+		*(volatile char *)begin = 0;
+}
+
+void chunk_touch(struct chunk *chunk)
+{
+	touch(chunk->data, chunk->cap);
+	touch(chunk->entries, chunk->cap_entries * sizeof *chunk->entries);
 }
 
 void chunk_free(struct chunk *chunk)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The pieces of the sort: rows in memory, rows in a file, and the stream that merges them. Private to the sort. */
+/* The pieces of the sort: packed rows, rows in memory, rows in a file, and the stream that merges them. Private to the sort. */
 #ifndef BATCH_SORT_PRIVATE_H
 #define BATCH_SORT_PRIVATE_H
 
 #include <endian.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -12,7 +13,10 @@
 #include "base/text.h"
 #include "store/record.h"
 
-/* A row in memory and in a file, which is never read by another process: length of the record 4, of the entity 1, the entity, the record. */
+/*
+ * A row in memory and in a file, which is never read by another process: length of the record 4, of the entity 1, the entity, the record.
+ * Throughout these files a record is packed (sort_pack.c), unless it is said otherwise.
+ */
 enum { ROW_HEAD = 5 };
 
 static inline size_t row_len(struct slice entity, struct slice record)
@@ -67,6 +71,22 @@ static inline size_t common_prefix(struct slice a, struct slice b, size_t max)
 	return i;
 }
 
+/* ---- packed records: sort_pack.c ---- */
+
+enum { SHAPES_MAX = 255 };
+
+struct shapes {
+	_Atomic unsigned n;
+	unsigned last;			/* of the thread that packs */
+	struct shape *list[SHAPES_MAX + 1];	/* from 1 on */
+};
+
+/* Packs a record; replaces what `out` has. -ENOMEM. One thread at a time. */
+int sort_pack(struct shapes *shapes, struct slice record, struct buf *out);
+/* The record, in the packed bytes or in the scratch. Any thread. -EBADMSG, -ENOMEM. */
+int sort_unpack(const struct shapes *shapes, struct slice packed, struct buf *scratch, struct slice *out);
+void shapes_release(struct shapes *shapes);
+
 /* ---- rows in memory: sort_chunk.c ---- */
 
 struct entry {
@@ -87,6 +107,8 @@ struct chunk {
 };
 
 int chunk_new(size_t bytes, struct chunk **out);
+/* Has the kernel provide the memory now. */
+void chunk_touch(struct chunk *chunk);
 void chunk_free(struct chunk *chunk);		/* NULL is fine */
 size_t chunk_bytes(const struct chunk *chunk);
 /* 0; -E2BIG: it has no room for the row; -ENOMEM. */
@@ -145,6 +167,7 @@ struct cursor {
 };
 
 struct sorted {
+	const struct shapes *shapes;
 	struct cursor *cursors, **heap;
 	unsigned n_cursors, n_heap;
 	size_t prefix;
@@ -152,11 +175,12 @@ struct sorted {
 	size_t read_bytes;
 	uint64_t duplicates;
 	struct record_builder builder;
-	struct buf entity, merged, other;
+	struct buf entity, merged, other, scratch;	/* merged: a record as it is, behind the byte that says so */
 };
 
 /* Sources must outlive it; lists are in the order of adding, runs before chunks. */
-int sorted_open(const struct run *runs, const struct chunk *chunks, size_t prefix, size_t read_bytes, struct sorted *out);
+int sorted_open(const struct shapes *shapes, const struct run *runs, const struct chunk *chunks, size_t prefix, size_t read_bytes,
+		struct sorted *out);
 void sorted_close(struct sorted *stream);
 /* -ENOENT at the end. Borrowed until the next call. */
 int sorted_next(struct sorted *stream, struct slice *out_entity, struct slice *out_record);

@@ -160,9 +160,10 @@ static int fill_heap(struct sorted *stream)
 	return 0;
 }
 
-int sorted_open(const struct run *runs, const struct chunk *chunks, size_t prefix, size_t read_bytes, struct sorted *out)
+int sorted_open(const struct shapes *shapes, const struct run *runs, const struct chunk *chunks, size_t prefix, size_t read_bytes,
+		struct sorted *out)
 {
-	struct sorted stream = { .prefix = prefix, .read_bytes = read_bytes };
+	struct sorted stream = { .shapes = shapes, .prefix = prefix, .read_bytes = read_bytes };
 	unsigned n = 0;
 	int rc;
 
@@ -199,6 +200,7 @@ void sorted_close(struct sorted *stream)
 	buf_release(&stream->entity);
 	buf_release(&stream->merged);
 	buf_release(&stream->other);
+	buf_release(&stream->scratch);
 	*stream = (struct sorted){ 0 };
 }
 
@@ -215,6 +217,33 @@ static bool has_company(const struct sorted *stream)
 	return false;
 }
 
+/* Merges the root's row into what was merged so far. */
+static int merge_root(struct sorted *stream)
+{
+	struct buf *merged = &stream->merged, *other = &stream->other;
+	struct slice record;
+	int rc = sort_unpack(stream->shapes, stream->heap[0]->record, &stream->scratch, &record);
+
+	if (rc < 0)
+		return rc;
+	buf_reset(other);
+	buf_append_u8(other, 0);
+	if (!merged->len) {
+		buf_append_slice(other, record);
+		rc = buf_error(other);
+	} else {
+		rc = merge_rows(slice_of(merged->data + 1, merged->len - 1), record, &stream->builder, other);
+		stream->duplicates++;
+	}
+	if (rc == 0) {
+		struct buf swap = *merged;
+
+		*merged = *other;
+		*other = swap;
+	}
+	return rc;
+}
+
 /* All rows of the root's entity, as one. */
 static int merge_company(struct sorted *stream)
 {
@@ -223,16 +252,9 @@ static int merge_company(struct sorted *stream)
 	buf_reset(&stream->entity);
 	buf_reset(&stream->merged);
 	buf_append_slice(&stream->entity, stream->heap[0]->entity);
-	buf_append_slice(&stream->merged, stream->heap[0]->record);
-	rc = buf_error(&stream->entity) < 0 || buf_error(&stream->merged) < 0 ? -ENOMEM : advance_root(stream);
+	rc = buf_error(&stream->entity);
 	while (rc == 0 && stream->n_heap && slice_equal(stream->heap[0]->entity, buf_slice(&stream->entity))) {
-		struct buf swap = stream->merged;
-
-		buf_reset(&stream->other);
-		rc = merge_rows(buf_slice(&stream->merged), stream->heap[0]->record, &stream->builder, &stream->other);
-		stream->merged = stream->other;
-		stream->other = swap;
-		stream->duplicates++;
+		rc = merge_root(stream);
 		if (rc == 0)
 			rc = advance_root(stream);
 	}

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <unistd.h>
+#include "batch/ahead.h"
 #include "batch/merge.h"
+#include "batch/sort_private.h"
 #include "batch/sort.h"
 #include "store/record.h"
 #include "test.h"
@@ -305,6 +307,117 @@ static void test_merge(void)
 	buf_release(&want);
 }
 
+/* ---- packed records ---- */
+
+static void check_pack(struct shapes *shapes, struct slice record, bool is_shaped)
+{
+	struct buf packed = { 0 }, scratch = { 0 };
+	struct slice got;
+
+	CHECK_INT(sort_pack(shapes, record, &packed), 0);
+	CHECK_INT(packed.data[0] != 0, is_shaped);
+	CHECK_INT(sort_unpack(shapes, buf_slice(&packed), &scratch, &got), 0);
+	CHECK(slice_equal(got, record));
+	/* Cut anywhere, it is not taken for whole. */
+	for (size_t len = 0; is_shaped && len < packed.len; len += 1 + len / 8)
+		CHECK(sort_unpack(shapes, slice_of(packed.data, len), &scratch, &got) < 0);
+	buf_release(&packed);
+	buf_release(&scratch);
+}
+
+static void test_pack(void)
+{
+	static const char zeros[70000];
+	static const size_t lengths[] = { 0, 1, 8, 254, 255, 256, 65536 };
+	static const struct cell cells[] = { { 1, RECORD_PRESENT, 10, 5 }, { 2, RECORD_PRESENT, 20, 6 } };
+	static struct shapes shapes, few;
+	struct record_stamp stamp = { .event_ns = -5, .origin = UINT64_MAX, .lane = RECORD_LANE_BATCH };
+	struct buf record = { 0 };
+
+	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+		for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+			struct record_cell pair[] = {
+				{ .slot = 3, .state = RECORD_PRESENT, .type = 6, .value = slice_of(zeros, lengths[i]) },
+				{ .slot = 4, .state = RECORD_NULL, .type = 6 },
+				{ .slot = 9, .state = RECORD_PRESENT, .type = 6, .value = slice_of(zeros + 1, lengths[k]) },
+			};
+
+			buf_reset(&record);
+			NEED(record_pack(RECORD_EXISTS, &stamp, pair, 3, &record) == 0);
+			check_pack(&shapes, buf_slice(&record), true);
+		}
+	CHECK_INT(shapes.n, 1);
+	buf_reset(&record);
+	NEED(record_pack(RECORD_EXISTS, &stamp, NULL, 0, &record) == 0);
+	check_pack(&shapes, buf_slice(&record), false);
+	/* Two stamps, a deletion of all, a stamp that says more, more shapes than there is room for. */
+	build(RECORD_EXISTS, 0, cells, 2, &record);
+	check_pack(&shapes, buf_slice(&record), false);
+	build(RECORD_TOMB, 5, NULL, 0, &record);
+	check_pack(&shapes, buf_slice(&record), false);
+	stamp.ingest_ns = 1;
+	buf_reset(&record);
+	NEED(record_pack(RECORD_EXISTS, &stamp, NULL, 0, &record) == 0);
+	check_pack(&shapes, buf_slice(&record), false);
+	for (unsigned i = 0; i <= SHAPES_MAX + 1; i++) {
+		make_record((uint16_t)i, 7, 1000, 0, &record);
+		check_pack(&few, buf_slice(&record), i < SHAPES_MAX);
+	}
+	make_record(5, 8, 1001, 0, &record);
+	check_pack(&few, buf_slice(&record), true);
+	shapes_release(&shapes);
+	shapes_release(&few);
+	buf_release(&record);
+}
+
+/* The thread that fetches ahead gives what the sort gives, and can be left at any time. */
+static void test_ahead(int dir)
+{
+	static const size_t stops[] = { 0, 1, 5000, SIZE_MAX };
+	struct buf record = { 0 };
+
+	for (size_t s = 0; s < sizeof stops / sizeof *stops; s++) {
+		struct slice entity, got, again_entity, again;
+		struct batch_sort *sort;
+		struct ahead *ahead;
+		struct buf copy = { 0 };
+		size_t n = 0;
+		int rc = 0;
+
+		NEED(batch_sort_new(dir, 1 << 20, &sort) == 0);
+		for (unsigned i = 0; i < 20000; i++) {
+			char name[300];
+
+			name_number(i * 7919 % 19000, name);
+			make_record(1, i, 1000, i % 300, &record);
+			NEED(batch_sort_add(sort, slice_str(name), buf_slice(&record)) == 0);
+		}
+		NEED(batch_sort_finish(sort) == 0);
+		NEED(ahead_start(sort, &ahead) == 0);
+		while (n < stops[s] && (rc = ahead_next(ahead, &entity, &got)) == 0) {
+			n++;
+			buf_append_slice(&copy, entity);
+			buf_append_slice(&copy, got);
+		}
+		if (stops[s] == SIZE_MAX) {
+			CHECK_INT(rc, -ENOENT);
+			CHECK_INT(ahead_next(ahead, &entity, &got), -ENOENT);
+			CHECK_INT(ahead_duplicates(ahead), 1000);
+			CHECK_INT(n, 19000);
+		}
+		ahead_stop(ahead);
+		NEED(batch_sort_rewind(sort) == 0);
+		for (size_t at = 0; n--; at += again_entity.len + again.len) {
+			NEED(batch_sort_next(sort, &again_entity, &again) == 0);
+			CHECK(!memcmp(copy.data + at, again_entity.data, again_entity.len));
+			CHECK(!memcmp(copy.data + at + again_entity.len, again.data, again.len));
+		}
+		buf_release(&copy);
+		batch_sort_free(sort);
+	}
+	buf_release(&record);
+}
+
 int main(void)
 {
 	char folder[] = "/tmp/featurefs-sort-XXXXXX";
@@ -317,6 +430,8 @@ int main(void)
 	test_orders(dir);
 	test_bounds(dir);
 	test_bad_folder();
+	test_pack();
+	test_ahead(dir);
 	close(dir);
 	CHECK_INT(rmdir(folder), 0);		/* nothing is left in it */
 	return test_end("batch_sort");

@@ -431,22 +431,36 @@ static void put_dates(struct buf *out, const int32_t *days, const struct span *s
 		buf_append_u64(out, (uint64_t)(int64_t)days[span->from + i]);
 }
 
+static bool is_sent(const uint64_t *validity, const struct span *span, uint64_t i)
+{
+	return is_there(validity, span->from + i) && !(span->skip && span->skip[i]);
+}
+
 static void put_strings(struct buf *out, const struct duckdb_string *strings, const uint64_t *validity, const struct span *span)
 {
 	char *place = buf_reserve(out, span->n * 4);
+	uint64_t bytes = 0;
 
 	for (uint64_t i = 0; place && i < span->n; i++) {
-		bool has_it = is_there(validity, span->from + i) && !(span->skip && span->skip[i]);
-		uint32_t len = has_it ? strings[span->from + i].len : 0;
+		uint32_t len = is_sent(validity, span, i) ? strings[span->from + i].len : 0;
 
 		memcpy(place + 4 * i, &len, sizeof len);
+		bytes += len;
 	}
 	out->len += place ? span->n * 4 : 0;
-	for (uint64_t i = 0; i < span->n; i++) {
+	place = buf_reserve(out, bytes + SHORT_TEXT);
+	out->len += place ? bytes : 0;
+	for (uint64_t i = 0; place && i < span->n; i++) {
 		const struct duckdb_string *s = &strings[span->from + i];
 
-		if (is_there(validity, span->from + i) && !(span->skip && span->skip[i]))
-			buf_append(out, string_data(s), s->len);
+		if (!is_sent(validity, span, i))
+			continue;
+		/* What is short is copied with what stands behind it, which costs no look at its length; there is room for that. */
+		if (s->len <= SHORT_TEXT)
+			memcpy(place, string_data(s), SHORT_TEXT);
+		else
+			memcpy(place, s->data, s->len);
+		place += s->len;
 	}
 }
 
@@ -573,12 +587,33 @@ static void look_at(const struct reader *reader, duckdb_chunk chunk, size_t i, s
 	out->child_len = duck->list_vector_get_size(vector);
 }
 
+/* Do all rows go into one frame, and none is too large? True where that is seen at a glance; most chunks are small. */
+static bool is_small(const struct view *views, size_t n_views, uint64_t n)
+{
+	uint64_t fixed = 0, bytes = 0;
+
+	for (size_t i = 0; i < n_views; i++) {
+		const struct duckdb_string *strings = views[i].data;
+
+		if (views[i].is_list)
+			return false;
+		fixed += 9 + 5;
+		for (uint64_t k = 0; !wire_size(views[i].kind) && k < n; k++)
+			bytes += is_there(views[i].validity, k) ? strings[k].len : 0;
+	}
+	return fixed + bytes < BATCH_ROW_MAX && n * fixed + bytes < WIRE_BATCH_BYTES;
+}
+
 /* How many rows from `from` on go into one frame; skip[k] says whether the k-th of them is too large to go at all. */
 static uint64_t choose_rows(const struct view *views, size_t n_views, uint64_t from, uint64_t n, bool *skip, bool *out_skips)
 {
 	uint64_t bytes = 0, k;
 
 	*out_skips = false;
+	if (from == 0 && is_small(views, n_views, n)) {
+		memset(skip, 0, n * sizeof *skip);
+		return n;
+	}
 	for (k = 0; k < n && bytes < WIRE_BATCH_BYTES; k++) {
 		uint64_t row = 0;
 

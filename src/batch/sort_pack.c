@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rows of one file are alike: the same features in the same types, one event time, and a stamp that says nothing else yet. What is the same
+ * in many rows, their shape, is kept once, which halves what a sort holds in memory and writes to the disk:
+ *
+ *	0		then the record as it is: one of another kind, or of a shape that came too late
+ *	shape 1		event time 8, origin 8, the length of each value (1 byte; 255: then 4 more), all values
+ *
+ * Shapes are added by the thread that adds rows while others unpack; they never change and never go.
+ */
+#include "batch/sort_private.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include "store/le.h"
+
+enum { CELLS_MAX = 1024, LONG = 255, FIXED = 1 + 8 + 8 };
+
+struct shape {
+	uint8_t flags;
+	unsigned n;
+	struct record_cell cells[];	/* without their values */
+};
+
+/* ---- packing ---- */
+
+static bool has_shape(const struct record *rec, const struct record_stamp *stamp)
+{
+	return rec->stamps == 1 && !(rec->flags & RECORD_TOMB) && rec->cells <= CELLS_MAX && stamp->ingest_ns == 0 && stamp->source == 0 &&
+	       stamp->lane == RECORD_LANE_BATCH;
+}
+
+static bool is_shape(const struct shape *shape, const struct record *rec, const struct record_cell *cells)
+{
+	if (shape->n != rec->cells || shape->flags != rec->flags)
+		return false;
+	for (unsigned i = 0; i < shape->n; i++)
+		if (shape->cells[i].slot != cells[i].slot || shape->cells[i].state != cells[i].state || shape->cells[i].type != cells[i].type)
+			return false;
+	return true;
+}
+
+/* The number of the record's shape, which becomes one if there is room; 0. The last one is the likeliest. */
+static unsigned find_shape(struct shapes *shapes, const struct record *rec, const struct record_cell *cells)
+{
+	unsigned n = atomic_load_explicit(&shapes->n, memory_order_relaxed);
+	struct shape *shape;
+
+	if (shapes->last && is_shape(shapes->list[shapes->last], rec, cells))
+		return shapes->last;
+	for (unsigned i = 1; i <= n; i++)
+		if (is_shape(shapes->list[i], rec, cells))
+			return shapes->last = i;
+	if (n == SHAPES_MAX)
+		return 0;
+	shape = malloc(sizeof *shape + rec->cells * sizeof *cells);
+	if (!shape)
+		return 0;
+	shape->flags = rec->flags;
+	shape->n = rec->cells;
+	for (unsigned i = 0; i < shape->n; i++) {
+		shape->cells[i] = cells[i];
+		shape->cells[i].value = slice_of(NULL, 0);
+	}
+	shapes->list[n + 1] = shape;
+	atomic_store_explicit(&shapes->n, n + 1, memory_order_release);
+	return shapes->last = n + 1;
+}
+
+static int pack_as_is(struct slice record, struct buf *out)
+{
+	buf_append_u8(out, 0);
+	buf_append_slice(out, record);
+	return buf_error(out);
+}
+
+int sort_pack(struct shapes *shapes, struct slice record, struct buf *out)
+{
+	struct record_stamp stamp = { 0 };
+	struct record_cell cells[CELLS_MAX];
+	struct record rec;
+	unsigned shape;
+	char *p;
+
+	buf_reset(out);
+	if (record_view(record, &rec) < 0 || !rec.data || !rec.stamps)
+		return pack_as_is(record, out);
+	record_stamp(&rec, 0, &stamp);
+	if (!has_shape(&rec, &stamp))
+		return pack_as_is(record, out);
+	for (unsigned i = 0; i < rec.cells; i++)
+		record_cell(&rec, i, &cells[i]);
+	shape = find_shape(shapes, &rec, cells);
+	if (!shape)
+		return pack_as_is(record, out);
+	p = buf_reserve(out, FIXED + record.len);	/* a cell of the record is longer than its length here */
+	if (!p)
+		return -ENOMEM;
+	*p = (char)shape;
+	le_put64(p + 1, (uint64_t)stamp.event_ns);
+	le_put64(p + 9, stamp.origin);
+	p += FIXED;
+	for (unsigned i = 0; i < rec.cells; i++) {
+		size_t len = cells[i].value.len;
+
+		*p++ = (char)(len < LONG ? len : LONG);
+		if (len >= LONG) {
+			le_put32(p, (uint32_t)len);
+			p += 4;
+		}
+	}
+	/* Values stand one behind another in the record, too. */
+	for (unsigned i = 0; i < rec.cells; i++) {
+		if (cells[i].value.len)
+			memcpy(p, cells[i].value.data, cells[i].value.len);
+		p += cells[i].value.len;
+	}
+	out->len = (size_t)(p - out->data);
+	return 0;
+}
+
+/* ---- unpacking ---- */
+
+/* Gives the cells their values. -EBADMSG if they are not there. */
+static int place_values(const struct shape *shape, const uint8_t *p, const uint8_t *end, struct record_cell *cells)
+{
+	const uint8_t *values;
+
+	for (unsigned i = 0; i < shape->n; i++) {
+		cells[i] = shape->cells[i];
+		if (end - p < 1)
+			return -EBADMSG;
+		cells[i].value.len = *p++;
+		if (cells[i].value.len < LONG)
+			continue;
+		if (end - p < 4)
+			return -EBADMSG;
+		cells[i].value.len = le_get32(p);
+		p += 4;
+	}
+	values = p;
+	for (unsigned i = 0; i < shape->n; i++) {
+		if ((size_t)(end - values) < cells[i].value.len)
+			return -EBADMSG;
+		cells[i].value.data = values;
+		values += cells[i].value.len;
+	}
+	return values == end ? 0 : -EBADMSG;
+}
+
+int sort_unpack(const struct shapes *shapes, struct slice packed, struct buf *scratch, struct slice *out)
+{
+	const uint8_t *p = packed.data;
+	struct record_stamp stamp = { .lane = RECORD_LANE_BATCH };
+	struct record_cell cells[CELLS_MAX];
+	const struct shape *shape;
+	int rc;
+
+	if (!packed.len || *p > atomic_load_explicit(&shapes->n, memory_order_acquire))
+		return -EBADMSG;
+	if (!*p) {
+		*out = slice_of(p + 1, packed.len - 1);
+		return 0;
+	}
+	if (packed.len < FIXED)
+		return -EBADMSG;
+	shape = shapes->list[*p];
+	stamp.event_ns = (int64_t)le_get64(p + 1);
+	stamp.origin = le_get64(p + 9);
+	rc = place_values(shape, p + FIXED, p + packed.len, cells);
+	if (rc < 0)
+		return rc;
+	buf_reset(scratch);
+	rc = record_pack(shape->flags, &stamp, cells, shape->n, scratch);
+	*out = buf_slice(scratch);
+	return rc;
+}
+
+void shapes_release(struct shapes *shapes)
+{
+	for (unsigned i = 1; i <= shapes->n; i++)
+		free(shapes->list[i]);
+}
