@@ -452,6 +452,7 @@ struct scratch {
 	int64_t mtime_ns, ctime_ns;
 	bool mtime_set;			/* by utimens, to a time of the caller's */
 	bool is_orphan;			/* renamed onto a value: what is written now would go nowhere */
+	bool is_shed;			/* has no name and no handle any more, and so no content and no place in the bounds */
 };
 
 /* Makes one under that name, held once for the caller; replaces none. -ENOSPC, -EEXIST, -ENOMEM. */

@@ -4,8 +4,9 @@
  * their bytes are bounded together, and one that nobody has used for a while loses its name. They are ordinary files otherwise: one
  * content for all handles, changed in place.
  *
- * A scratch file belongs to its node, which is held while it has a name; without a name it goes when its last handle and the kernel's
- * memory of it go.
+ * A scratch file belongs to its node, which is held while it has a name. Without a name and a handle it has no content any more and counts for
+ * nothing: the node itself goes when the kernel forgets it, which may be much later, for a rename onto a feature leaves the kernel with it
+ * under the feature's name, and it is asked about that only when somebody looks.
  */
 #include "mount/private.h"
 
@@ -41,14 +42,27 @@ static struct scratch *scratch_new(struct mount *mount, mode_t mode, uid_t uid, 
 	return scratch;
 }
 
+/* Gives back what it counts. Nobody finds it by a name, and no handle has it. */
+static void shed(struct mount *mount, struct scratch *scratch)
+{
+	pthread_mutex_lock(&scratch->lock);
+	if (!scratch->is_shed) {
+		atomic_fetch_sub(&mount->scratch_bytes, scratch->cap);
+		atomic_fetch_sub(&mount->n_scratch, 1);
+		free(scratch->data);
+		scratch->data = NULL;
+		scratch->len = scratch->cap = 0;
+		scratch->is_shed = scratch->is_orphan = true;
+	}
+	pthread_mutex_unlock(&scratch->lock);
+}
+
 void scratch_free(struct mount *mount, struct scratch *scratch)
 {
 	if (!scratch)
 		return;
-	atomic_fetch_sub(&mount->scratch_bytes, scratch->cap);
-	atomic_fetch_sub(&mount->n_scratch, 1);
+	shed(mount, scratch);
 	pthread_mutex_destroy(&scratch->lock);
-	free(scratch->data);
 	free(scratch);
 }
 
@@ -106,6 +120,8 @@ void scratch_unlink_locked(struct mount *mount, struct node *node)
 		scratch->next->prev = scratch->prev;
 	scratch->prev = NULL;
 	node->is_gone = true;
+	if (!scratch->opens)
+		shed(mount, scratch);
 	node_detach_locked(mount, node);
 	node_drop_locked(mount, node);
 }
@@ -296,9 +312,16 @@ int scratch_open(struct mount *mount, struct node *node, int flags, struct handl
 	}
 	*handle = (struct handle){ .kind = HANDLE_SCRATCH, .node = node };
 	pthread_mutex_lock(&mount->lock);
-	node_hold_locked(node);
-	scratch->opens++;
+	rc = node->is_gone && !scratch->opens ? -ESTALE : 0;	/* shed: the kernel looks its name up once more */
+	if (rc == 0) {
+		node_hold_locked(node);
+		scratch->opens++;
+	}
 	pthread_mutex_unlock(&mount->lock);
+	if (rc < 0) {
+		free(handle);
+		return rc;
+	}
 	atomic_fetch_add(&mount->handles, 1);
 	*out = handle;
 	return 0;
@@ -308,7 +331,8 @@ void scratch_close(struct mount *mount, struct handle *handle)
 {
 	use(handle->node->scratch);
 	pthread_mutex_lock(&mount->lock);
-	handle->node->scratch->opens--;
+	if (--handle->node->scratch->opens == 0 && handle->node->is_gone)
+		shed(mount, handle->node->scratch);
 	node_drop_locked(mount, handle->node);
 	pthread_mutex_unlock(&mount->lock);
 	atomic_fetch_sub(&mount->handles, 1);

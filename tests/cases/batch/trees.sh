@@ -6,7 +6,8 @@
 . "$TESTS/helpers/import.sh"
 need rsync
 
-start_daemon
+# Fewer scratch files than rsync uses one after another: each is gone once it has been renamed onto its feature.
+start_daemon -o mount.scratch_files=16
 define_rows g
 mkdir "$DIR/tree"
 for i in $(seq 100); do
