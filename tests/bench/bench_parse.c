@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "batch/sort.h"
 #include "batch/source.h"
+#include "bare.h"
 #include "rows.h"
 
 static long n_rows = 1000000, n_rounds = 5;
@@ -20,114 +21,18 @@ static char programs[4096];	/* where they were built */
 
 /* ---- the bare program ---- */
 
-struct bare {
-	struct slice entity, s[2];
-	double f[4];
-	int64_t i[3];
-	bool b;
-	int64_t event_ns;
-};
-
-/* Decimal digits and a point; good to the last bit but one, and fast. */
-static double bare_double(const char **at)
-{
-	static const double powers[] = { 1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
-					 1e18, 1e19, 1e20, 1e21, 1e22 };
-	const char *p = *at, *point = NULL;
-	uint64_t digits = 0;
-	bool is_negative = *p == '-';
-	double value;
-	int power = 0;
-
-	for (p += is_negative; (*p >= '0' && *p <= '9') || *p == '.'; p++) {
-		if (*p == '.')
-			point = p + 1;
-		else
-			digits = digits * 10 + (uint64_t)(*p - '0');
-	}
-	if (point)
-		power = (int)(p - point);
-	value = (double)digits / powers[power < 22 ? power : 22];
-	if (*p == 'e') {
-		long exponent = strtol(p + 1, (char **)(uintptr_t)&p, 10);
-
-		for (; exponent < 0; exponent++)
-			value /= 10;
-	}
-	*at = p + 1;
-	return is_negative ? -value : value;
-}
-
-static int64_t bare_int(const char **at)
-{
-	const char *p = *at;
-	int64_t value = 0;
-	bool is_negative = *p == '-';
-
-	for (p += is_negative; *p >= '0' && *p <= '9'; p++)
-		value = value * 10 + (*p - '0');
-	*at = p + 1;
-	return is_negative ? -value : value;
-}
-
-static struct slice bare_text(const char **at)
-{
-	const char *p = *at, *start = p;
-
-	while (*p != ',')
-		p++;
-	*at = p + 1;
-	return slice_of(start, (size_t)(p - start));
-}
-
-static int two(const char *p)
-{
-	return (p[0] - '0') * 10 + p[1] - '0';
-}
-
-static void bare_row(const char **at, struct bare *out)
-{
-	const char *p;
-
-	out->entity = bare_text(at);
-	for (int k = 0; k < 4; k++)
-		out->f[k] = bare_double(at);
-	for (int k = 0; k < 3; k++)
-		out->i[k] = bare_int(at);
-	out->s[0] = bare_text(at);
-	out->s[1] = bare_text(at);
-	out->b = bare_text(at).len == 4;
-	p = *at;
-	/* The date of all rows is one day, so only the time of day is read. */
-	out->event_ns = (INT64_C(1795392000) + two(p + 11) * 3600 + two(p + 14) * 60 + two(p + 17)) * CLOCK_SECOND;
-	*at = p + 21;
-}
-
 static double run_bare(int dir)
 {
-	int fd = openat(dir, "rows.csv", O_RDONLY);
 	int64_t start = clock_monotonic(), sum = 0;
-	struct stat st;
 	const char *p, *end;
 	char *data;
 	double reals = 0;
 	long rows = 0;
+	size_t len;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		bench_die("rows.csv: %s", strerror(errno));
-	data = malloc((size_t)st.st_size + 1);
-	if (!data)
-		bench_die("out of memory");
-	for (off_t got = 0; got < st.st_size;) {
-		ssize_t n = read(fd, data + got, (size_t)(st.st_size - got));
-
-		if (n <= 0)
-			bench_die("rows.csv: %s", strerror(errno));
-		got += n;
-	}
-	data[st.st_size] = '\0';
-	end = data + st.st_size;
-	for (p = strchr(data, '\n') + 1; p < end; rows++) {
+	data = bare_read(dir, "rows.csv", &len);
+	end = data + len;
+	for (p = bare_first(data); p < end; rows++) {
 		struct bare row;
 
 		bare_row(&p, &row);
@@ -137,7 +42,6 @@ static double run_bare(int dir)
 	if (rows != n_rows || sum == 0 || reals == 0)
 		bench_die("the bare program read %ld rows", rows);
 	free(data);
-	close(fd);
 	return (double)rows / (double)(clock_monotonic() - start) * 1e9;
 }
 
@@ -206,15 +110,8 @@ static void make_files(const char *folder, int dir)
 	char command[16384];
 
 	unlinkat(dir, "rows.parquet", 0);
-	for (int k = 0; k < 2; k++) {
-		int fd = openat(dir, names[k], O_CREAT | O_TRUNC | O_WRONLY, 0600);
-		FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
-
-		if (!file)
-			bench_die("%s: %s", names[k], strerror(errno));
-		rows_write(file, (uint32_t)n_rows, k);
-		fclose(file);
-	}
+	for (int k = 0; k < 2; k++)
+		rows_write_at(dir, names[k], (uint32_t)n_rows, &(struct rows_kind){ .form = k ? ROWS_JSON : ROWS_CSV });
 	snprintf(command, sizeof command, "cd '%s' && (head -n 1 rows.csv; tail -n +2 rows.csv | sort) > sorted.csv && "
 		 "gzip -1 -k -f rows.csv", folder);
 	if (system(command))
