@@ -143,7 +143,7 @@ static int write_delta(struct ingest *ingest, const struct ingest_request *req, 
 		if (rc < 0)
 			return rc;
 	}
-	return store_batch_row(commit->batch, rows, entity, buf_slice(&commit->delta_bytes));
+	return store_batch_row_as(commit->batch, rows, entity, buf_slice(&commit->delta_bytes), buf_slice(&commit->row_bytes));
 }
 
 static int write_late(struct ingest *ingest, const struct ingest_request *req, const struct catalog_group *grp, struct slice entity,

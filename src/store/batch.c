@@ -202,13 +202,23 @@ static int put(struct store_batch *batch, MDB_dbi dbi, struct slice key, struct 
 	return env_errno(mdb_put(batch->txn, dbi, &k, &v, 0));
 }
 
+static int put_or_delete(struct store_batch *batch, const struct key *key, struct slice row)
+{
+	MDB_val k = env_val(key_slice(key));
+	int rc;
+
+	if (row.len)
+		return put(batch, batch->store->rows, key_slice(key), row);
+	rc = env_errno(mdb_del(batch->txn, batch->store->rows, &k, NULL));
+	return rc == -ENOENT ? 0 : rc;
+}
+
 static int apply_row(struct store_batch *batch, const struct store_change *change, size_t *out_len)
 {
 	struct slice bytes = { 0 };
 	struct record row, delta;
 	struct key key;
 	int rc = key_encode(change->rows, change->key, &key);
-	MDB_val k;
 
 	if (rc < 0)
 		return rc;
@@ -225,10 +235,7 @@ static int apply_row(struct store_batch *batch, const struct store_change *chang
 	if (rc < 0)
 		return rc;
 	*out_len = batch->row.len;
-	if (batch->row.len)
-		return put(batch, batch->store->rows, key_slice(&key), buf_slice(&batch->row));
-	k = env_val(key_slice(&key));
-	return row.data ? env_errno(mdb_del(batch->txn, batch->store->rows, &k, NULL)) : 0;
+	return put_or_delete(batch, &key, buf_slice(&batch->row));
 }
 
 /* Counts what a change of one pair may cost in pages: see space.c. */
@@ -286,17 +293,6 @@ static int find_row(MDB_cursor *cursor, uint32_t rows, struct slice first, struc
 		return rc;
 	*out_row = slice_of(v.mv_data, v.mv_size);
 	return found == rows && slice_compare(*out_entity, last) <= 0 ? 0 : -ENOENT;
-}
-
-static int put_or_delete(struct store_batch *batch, const struct key *key, struct slice row)
-{
-	MDB_val k = env_val(key_slice(key));
-	int rc;
-
-	if (row.len)
-		return put(batch, batch->store->rows, key_slice(key), row);
-	rc = env_errno(mdb_del(batch->txn, batch->store->rows, &k, NULL));
-	return rc == -ENOENT ? 0 : rc;
 }
 
 /* One row after another: each may move pages, so that nothing is borrowed across a change. */
@@ -430,6 +426,27 @@ int store_batch_begin(struct store *store, struct store_batch **out)
 	return 0;
 }
 
+/* What LMDB was asked for and did not do may have spoiled its transaction; what is refused before LMDB begins to change has changed nothing. */
+static void note_failure(struct store_batch *batch, int rc)
+{
+	if (rc != -ENOENT && rc != -EINVAL && rc != -EFBIG && rc != -EBADMSG)
+		batch->broken = rc;
+}
+
+static int append_to_record(struct store_batch *batch, const struct store_change *change)
+{
+	if (batch->broken)
+		return batch->broken;
+	if (change->value.len > PAYLOAD_MAX || encoded_len(change) > PAYLOAD_MAX - batch->record.len)
+		return -EFBIG;
+	append_change(&batch->record, change);
+	if (buf_error(&batch->record) < 0) {
+		batch->record.failed = false;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
 /* One more change: into the record first, then, from there, into the map. So nothing can fail behind the map's change,
  * and a value that was borrowed from the map may be given. */
 static int change_map(struct store_batch *batch, const struct store_change *change)
@@ -437,18 +454,10 @@ static int change_map(struct store_batch *batch, const struct store_change *chan
 	size_t before = batch->record.len;
 	struct store_change copy;
 	struct slice appended;
-	int rc;
+	int rc = append_to_record(batch, change);
 
-	if (batch->broken)
-		return batch->broken;
-	if (change->value.len > PAYLOAD_MAX || encoded_len(change) > PAYLOAD_MAX - before)
-		return -EFBIG;
-	append_change(&batch->record, change);
-	if (buf_error(&batch->record) < 0) {
-		batch->record.failed = false;
-		rc = -ENOMEM;
+	if (rc < 0)
 		goto fail;
-	}
 	appended = slice_of(batch->record.data + before, batch->record.len - before);
 	rc = store_change_next(&appended, &copy);
 	if (rc < 0) {
@@ -458,10 +467,7 @@ static int change_map(struct store_batch *batch, const struct store_change *chan
 	batch->touched = true;
 	rc = apply(batch, &copy);
 	if (rc < 0) {
-		/* LMDB's transaction may be spoiled; what is refused before LMDB begins to change has changed
-		 * nothing. */
-		if (rc != -ENOENT && rc != -EINVAL && rc != -EFBIG && rc != -EBADMSG)
-			batch->broken = rc;
+		note_failure(batch, rc);
 		goto fail;
 	}
 	batch->now.record_len = batch->record.len;
@@ -510,6 +516,35 @@ int store_batch_row(struct store_batch *batch, uint32_t rows, struct slice entit
 	int rc = check_entity(entity);
 
 	return rc < 0 ? rc : change_map(batch, &change);
+}
+
+/* Finding the row once more and applying the delta to it would give the same bytes again, and cost as much as the change itself. */
+int store_batch_row_as(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice delta, struct slice row)
+{
+	struct store_change change = { .kind = STORE_CHANGE_ROW, .rows = rows, .key = entity, .value = delta };
+	size_t before = batch->record.len;
+	struct key key;
+	int rc = check_entity(entity);
+
+	if (rc == 0)
+		rc = key_encode(rows, entity, &key);
+	if (rc < 0)
+		return rc;
+	rc = append_to_record(batch, &change);
+	if (rc < 0)
+		goto fail;
+	batch->touched = true;
+	rc = put_or_delete(batch, &key, row);
+	if (rc < 0) {
+		note_failure(batch, rc);
+		goto fail;
+	}
+	count(batch, STORE_TABLES, row.len);
+	batch->now.record_len = batch->record.len;
+	return 0;
+fail:
+	batch->record.len = before;
+	return rc;
 }
 
 int store_batch_set(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice row)

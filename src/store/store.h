@@ -167,6 +167,8 @@ bool store_batch_has_rows(struct store_batch *batch, uint32_t rows);
 int store_batch_put(struct store_batch *batch, enum store_table table, struct slice key, struct slice value);
 int store_batch_delete(struct store_batch *batch, enum store_table table, struct slice key);	/* absent: -ENOENT, no change */
 int store_batch_row(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice delta);
+/* The same for who has applied the delta already: `row` is what record_apply makes of what stands, not borrowed from the batch. */
+int store_batch_row_as(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice delta, struct slice row);
 /* For loads. A set row replaces what stands outright; an empty one hides a row where the table is an overlay. `sets` is
  * any number of them, as store_set_append makes them: fast where they ascend and lie behind all other rows. */
 int store_batch_set(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice row);
