@@ -150,6 +150,9 @@ int ingest_positions_delete(struct ingest_positions *at, struct slice key);			/*
 /* Each row is applied or rejected by itself: `row_done` is called for every row that was refused, inside of the commit as above. */
 void ingest_request_row_by_row(struct ingest_request *req,
 			       void (*row_done)(void *arg, size_t row, int rc, const struct why *why));
+/* Lets the rows be applied in the order of their entities' names, those of one entity as they were added: a large request meets the map's pages one
+ * after the other then. `row_done` still tells them by the order in which they were added. All rows must be in it. */
+void ingest_request_sort(struct ingest_request *req);
 size_t ingest_request_bytes(const struct ingest_request *req);
 
 /* ---- handing it over ---- */

@@ -43,6 +43,12 @@ struct row_cell {
 	struct extent value;
 };
 
+/* A change among others in the order of their names. */
+struct sorted {
+	uint64_t head;			/* the first bytes of the name, as a number that compares as they do */
+	uint32_t change;
+};
+
 struct ingest_request {
 	struct ingest_request *next;
 	struct ingest *ingest;
@@ -50,6 +56,7 @@ struct ingest_request {
 	char who[64];
 	struct buf changes;		/* array of struct change */
 	struct buf bytes;		/* what their extents point into */
+	struct buf order;		/* array of struct sorted; empty: as they were added */
 	bool has_open_row;		/* values are being gathered for the last change */
 	int64_t row_event_ns;
 	struct buf row_cells;		/* array of struct row_cell */

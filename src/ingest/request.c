@@ -7,6 +7,7 @@
  */
 #include "ingest/private.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ int ingest_request_new(struct ingest *ingest, enum record_lane lane, uint32_t so
 	snprintf(req->who, sizeof req->who, "%s", who);
 	buf_reset(&req->changes);
 	buf_reset(&req->bytes);
+	buf_reset(&req->order);
 	buf_reset(&req->row_cells);
 	buf_reset(&req->row_values);
 	req->has_open_row = req->has_position = req->is_row_by_row = false;
@@ -57,6 +59,7 @@ void request_destroy(struct ingest_request *req)
 {
 	buf_release(&req->changes);
 	buf_release(&req->bytes);
+	buf_release(&req->order);
 	buf_release(&req->row_cells);
 	buf_release(&req->row_values);
 	record_builder_release(&req->builder);
@@ -321,6 +324,51 @@ void ingest_request_row_by_row(struct ingest_request *req,
 {
 	req->is_row_by_row = true;
 	req->row_done = row_done;
+}
+
+static uint64_t head_of(struct slice name)
+{
+	uint8_t bytes[8] = { 0 };
+	uint64_t head;
+
+	memcpy(bytes, name.data, name.len < sizeof bytes ? name.len : sizeof bytes);
+	memcpy(&head, bytes, sizeof head);
+	return be64toh(head);
+}
+
+static int compare_sorted(const void *a, const void *b, void *arg)
+{
+	const struct ingest_request *req = arg;
+	const struct change *list = (const struct change *)req->changes.data;
+	const struct sorted *x = a, *y = b;
+	int order;
+
+	if (x->head != y->head)
+		return x->head < y->head ? -1 : 1;
+	order = slice_compare(extent_slice(req, list[x->change].name), extent_slice(req, list[y->change].name));
+	return order ? order : x->change < y->change ? -1 : 1;
+}
+
+/* Without memory they are applied as they were added, which is as right. */
+void ingest_request_sort(struct ingest_request *req)
+{
+	const struct change *list;
+	size_t n;
+
+	request_close_row(req);
+	list = (const struct change *)req->changes.data;
+	n = req->changes.len / sizeof *list;
+	buf_reset(&req->order);
+	if (n < 2 || n > UINT32_MAX || !buf_reserve(&req->order, n * sizeof(struct sorted))) {
+		req->order.failed = false;
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct sorted item = { head_of(extent_slice(req, list[i].name)), (uint32_t)i };
+
+		buf_append(&req->order, &item, sizeof item);
+	}
+	qsort_r(req->order.data, n, sizeof(struct sorted), compare_sorted, req);
 }
 
 size_t ingest_request_bytes(const struct ingest_request *req)

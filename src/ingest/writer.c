@@ -122,18 +122,20 @@ static void count_row(struct ingest_result *result, unsigned applied, unsigned l
 static int apply_rows(struct ingest *ingest, struct ingest_request *req)
 {
 	const struct change *list = (const struct change *)req->changes.data;
+	const struct sorted *order = req->order.len ? (const struct sorted *)req->order.data : NULL;
 	size_t n = req->changes.len / sizeof *list;
 
 	for (size_t i = 0; i < n; i++) {
 		unsigned applied = req->result.applied, late = req->result.late;
+		size_t at = order ? order[i].change : i;
 		int rc;
 
 		req->why.text[0] = '\0';
-		rc = apply_change(ingest, req, &list[i], &req->result, &req->why);
+		rc = apply_change(ingest, req, &list[at], &req->result, &req->why);
 		if (rc < 0 && (!req->is_row_by_row || rc == -ENOSPC || spoils_batch(rc)))
 			return rc;
 		if (rc < 0 && req->row_done)
-			req->row_done(req->arg, i, rc, &req->why);
+			req->row_done(req->arg, at, rc, &req->why);
 		count_row(&req->result, applied, late, rc);
 	}
 	return 0;

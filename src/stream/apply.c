@@ -22,7 +22,7 @@
 #include <string.h>
 #include "base/log.h"
 
-#define FREE_NS (40 * STREAM_MS)
+#define FREE_NS (80 * STREAM_MS)
 #define BUSY_NS (STREAM_MS * 6 / 5)
 #define BUSY_FOR (200 * STREAM_MS)	/* after the last write of another lane */
 
@@ -614,6 +614,7 @@ static int submit(struct lane *lane, struct batch *batch, bool behind)
 		return rc;
 	req = batch->req;
 	batch->req = NULL;
+	ingest_request_sort(req);
 	ingest_request_row_by_row(req, refuse_row);
 	ingest_request_positions(req, &ops, batch);
 	pthread_mutex_lock(&lane->lock);

@@ -76,10 +76,10 @@ static void take_log(const rd_kafka_t *rk, int level, const char *facility, cons
 int kafka_conf(const struct stream_options *options, rd_kafka_conf_t **out, struct why *why)
 {
 	static const struct stream_property defaults[] = {
-		/* With a full queue 2.0 stops fetching for a whole second, so the queue holds more than a second's messages;
-		 * its bytes are what bounds memory. */
-		{ (char *)"queued.min.messages", (char *)"200000" },
-		{ (char *)"queued.max.messages.kbytes", (char *)"32768" },
+		/* With a full queue 2.0 stops fetching for a whole second, so the queue holds more than a second's messages, small
+		 * ones too; its bytes are what bounds memory. */
+		{ (char *)"queued.min.messages", (char *)"1000000" },
+		{ (char *)"queued.max.messages.kbytes", (char *)"49152" },
 		{ (char *)"fetch.error.backoff.ms", (char *)"200" },
 		{ (char *)"reconnect.backoff.max.ms", (char *)"2000" },
 		{ (char *)"socket.keepalive.enable", (char *)"true" },

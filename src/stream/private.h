@@ -21,8 +21,8 @@
 
 enum {
 	BATCHES = 3,			/* one that is filled, and two that wait for their commits */
-	BATCH_ROWS = 5000,		/* messages of a batch at the most */
-	BATCH_BYTES = 4 << 20,		/* a batch is closed when it has this many */
+	BATCH_ROWS = 30000,		/* messages of a batch at the most */
+	BATCH_BYTES = 16 << 20,		/* a batch is closed when it has this many */
 };
 
 /* ---- what a section says about its lane, beside the mapping ---- */
