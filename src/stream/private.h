@@ -293,6 +293,7 @@ struct stream {
 	pthread_mutex_t lock;		/* guards the list of lanes */
 	struct lane *lanes;
 	atomic_bool is_stopping;
+	uint64_t seen;			/* the catalog's number whose lanes run when the watcher begins */
 	pthread_t watcher;
 };
 

@@ -156,20 +156,26 @@ static void follow(struct stream *stream, const struct catalog *cat)
 	sweep_dead(stream, cat);
 }
 
+static void follow_current(struct stream *stream, uint64_t *out_number)
+{
+	struct catalog *cat = catalog_current_get(stream->options.cur, out_number);
+
+	follow(stream, cat);
+	catalog_unref(cat);
+}
+
 static void *watch(void *arg)
 {
 	enum { AGAIN_MS = 60000 };	/* lanes that could not be started are tried again */
 	struct stream *stream = arg;
+	uint64_t number = stream->seen;
 
-	while (!atomic_load(&stream->is_stopping)) {
-		uint64_t number;
-		struct catalog *cat = catalog_current_get(stream->options.cur, &number);
-
-		follow(stream, cat);
-		catalog_unref(cat);
+	for (;;) {
 		catalog_current_wait(stream->options.cur, number, &stream->is_stopping, AGAIN_MS);
+		if (atomic_load(&stream->is_stopping))
+			return NULL;
+		follow_current(stream, &number);
 	}
-	return NULL;
 }
 
 /* ---- life ---- */
@@ -243,7 +249,11 @@ int stream_start(const struct stream_options *options, struct stream **out, stru
 	if (rc == 0)
 		rc = open_dead(stream, why);
 	if (rc == 0)
+		follow_current(stream, &stream->seen);
+	if (rc == 0)
 		rc = -pthread_create(&stream->watcher, NULL, watch, stream);
+	if (rc < 0 && stream->lanes)
+		stop_all(take_out(stream, NULL));
 	if (rc < 0)
 		free_stream(stream);
 	else
