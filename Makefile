@@ -147,8 +147,8 @@ $(UNIT_PROGRAMS) $(BENCH_PROGRAMS) $(call program,$(TORTURE)): $(OUT)/%: $(OUT)/
 
 # Redis is compared with where its client is there; tools/setup bench.
 ifeq ($(shell pkg-config --exists hiredis && echo yes),yes)
-$(OUT)/tests/bench/bench_sdk: TEST_LIBS := $(shell pkg-config --libs hiredis)
-$(OUT)/obj/tests/bench/bench_sdk.o: CPPFLAGS += -DBENCH_HIREDIS
+$(OUT)/tests/bench/bench_sdk $(OUT)/tests/bench/bench_serving: TEST_LIBS := $(shell pkg-config --libs hiredis)
+$(OUT)/obj/tests/bench/bench_sdk.o $(OUT)/obj/tests/bench/bench_serving.o: CPPFLAGS += -DBENCH_HIREDIS
 endif
 
 # Somebody else's writer of Avro.
@@ -265,7 +265,7 @@ torture-load: all	## kill -9 during loads, with direct writes, LOAD_ROUNDS=200
 torture-power: all $(TORTURE_PROGRAMS)	## simulated loss of power, POWER_ROUNDS=500
 	@tests/torture/run power $(OUT) $(POWER_ROUNDS)
 
-torture-hunt: all $(TORTURE_PROGRAMS)	## readers and writers hunt for a stale read on both mounts, HUNT_SECONDS=600 for each kind of kernel
+torture-hunt: all $(TORTURE_PROGRAMS) $(KAFKA_PROGRAMS)	## readers and writers hunt for a stale read on both mounts, HUNT_SECONDS=600 for each kind of kernel
 	@tests/torture/run hunt $(OUT) $(HUNT_SECONDS)
 
 torture-histories: all $(TORTURE_PROGRAMS)	## histories of both mounts' clients, checked with Porcupine, HUNT_SECONDS=600 for each kind of kernel

@@ -3,8 +3,10 @@
  * The hunt for a stale or torn read: hunt EDITING-MOUNT SERVING-MOUNT STORE SECONDS [SEED].
  *
  * Every value carries its version, its length and a text that follows from both. Each key has one writer, which notes the version before it
- * begins to write (given) and when the write has returned (acked). Readers read by all ways there are: files, .bin and .row of the
- * serving mount, by read and by mmap; the editing mount; the map, as another process does. What a reader finds must be whole, not
+ * begins to write (given) and when the write has returned (acked): the direct lane by all its forms, loads of files that are dropped, and, with
+ * $BROKERS, messages of a stream, which are acknowledged when they are first seen. Readers read by all ways there are: files, .bin and .row of the
+ * serving mount, by read and by mmap; its views and the ioctl of its .lookup; the editing mount; the map, as another process does. What a
+ * reader finds must be whole, not
  * older than what was acknowledged before it began, and not older than what any other reader had found before it began. Beside that: values that
  * expire must be gone in time; a change of thousands of names at once, a change of the group's definition and one of its mode must be seen.
  *
@@ -12,6 +14,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <featurefs.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -21,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -32,7 +36,11 @@
 #include "store/store.h"
 
 enum {
-	KEYS = 12, READERS = 8, WRITERS = 3,
+	DIRECT_KEYS = 12, LOAD_KEYS = 3, STREAM_KEYS = 2,
+	FIRST_LOAD = DIRECT_KEYS, FIRST_STREAM = FIRST_LOAD + LOAD_KEYS, KEYS = FIRST_STREAM + STREAM_KEYS,
+	READERS = 8, WRITERS = 3,
+	LOAD_ROWS = 400,		/* of others, in each third load, which so is nearly its whole group */
+	PATIENCE_MS = 60000,		/* for a load to end, and for a message to be seen */
 	LEN_MIN = 24, LEN_MAX = 4800,
 	RING = 4096,			/* versions of a key that are remembered */
 	MORTALS = 6, MORTAL_TTL_MS = 2500,
@@ -45,7 +53,8 @@ static atomic_bool is_over;
 static atomic_uint given[KEYS], acked[KEYS], any_seen[KEYS];
 static atomic_uchar is_deleted[KEYS][RING];	/* that version is the absence of a value */
 static atomic_uint n_faults;
-static atomic_ulong n_reads[16], n_writes, n_deletes, n_misses, n_expired, n_many, n_rights;
+static const char *brokers;		/* NULL: there is no stream */
+static atomic_ulong n_reads[16], n_loads, n_messages, n_writes, n_deletes, n_misses, n_expired, n_many, n_rights;
 static unsigned seed0;
 
 static void fault(const char *form, ...) __attribute__((format(printf, 1, 2)));
@@ -213,7 +222,7 @@ static void read_file(int key, const char *root, const char *name, unsigned *rnd
 	}
 	n = fd < 0 ? -1 : read_all(fd, text, sizeof text - 1, next_random(rnd) % 4 ? sizeof text : 1 + next_random(rnd) % 999);
 	if (n < 0 || fstat(fd, &st) < 0) {
-		fault("%s: %s: %s", how, path, strerror(errno));
+		fault("%s: %s of %s: %s", how, fd < 0 ? "open" : n < 0 ? "read" : "fstat", path, strerror(errno));
 	} else {
 		if (st.st_size != n)
 			fault("%s: key %d: fstat says %lld, read gives %zd", how, key, (long long)st.st_size, n);
@@ -271,17 +280,32 @@ static const char *find_field(const char *json, const char *name)
 	return at ? at + strlen(want) : NULL;
 }
 
-static void read_row(int key, const char *root, const char *how)
+static void judge_row(int key, const char *text, struct floor floor, const char *how)
+{
+	const char *a = find_field(text, "a"), *b = find_field(text, "b"), *value = find_field(text, "v");
+	const char *end = value ? strchr(value + 1, '"') : NULL;
+	unsigned ver;
+
+	if (!a != !b || (a && strtol(a, NULL, 10) != strtol(b, NULL, 10)))
+		fault("%s: key %d: half a row: %.200s", how, key, text);
+	if (!value) {
+		judge_absence(key, floor, how);
+	} else if (!end) {
+		fault("%s: key %d: a torn row", how, key);
+	} else {
+		ver = judge_text(key, value + 1, (size_t)(end - value - 1), how);
+		if (ver)
+			judge_version(key, ver, floor, how);
+	}
+}
+
+static void read_row(int key, const char *path, const char *how)
 {
 	struct floor floor = take_floor(key);
-	char path[256], text[2 * LEN_MAX];
-	const char *value, *a, *b, *end;
-	unsigned ver;
+	char text[2 * LEN_MAX];
 	ssize_t n;
-	int fd;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	snprintf(path, sizeof path, "%s/g/u%d/.row", root, key);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
 		judge_absence(key, floor, how);
 		return;
@@ -294,21 +318,49 @@ static void read_row(int key, const char *root, const char *how)
 		return;
 	}
 	text[n] = '\0';
-	a = find_field(text, "a");
-	b = find_field(text, "b");
-	if (!a != !b || (a && strtol(a, NULL, 10) != strtol(b, NULL, 10)))
-		fault("%s: key %d: half a row: %.200s", how, key, text);
-	value = find_field(text, "v");
-	end = value ? strchr(value + 1, '"') : NULL;
-	if (!value) {
-		judge_absence(key, floor, how);
-	} else if (!end) {
-		fault("%s: key %d: a torn row", how, key);
+	judge_row(key, text, floor, how);
+}
+
+static void read_own_row(int key, const char *root, const char *how)
+{
+	char path[256];
+
+	snprintf(path, sizeof path, "%s/g/u%d/.row", root, key);
+	read_row(key, path, how);
+}
+
+/* By a call that brings its question along. */
+static void ask_row(int key, const char *path, const char *how)
+{
+	union {
+		struct featurefs_batch batch;
+		char room[FEATUREFS_BATCH_MAX];
+	} arg = { .room = { 0 } };
+	struct floor floor = take_floor(key);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	arg.batch.names = (uint32_t)snprintf(arg.batch.bytes, 16, "u%d\n", key);
+	if (fd < 0 || ioctl(fd, FEATUREFS_IOC_LOOKUP(sizeof arg), &arg) < 0 || arg.batch.names != 1) {
+		fault("%s: %s: %s", how, path, strerror(errno));
 	} else {
-		ver = judge_text(key, value + 1, (size_t)(end - value - 1), how);
-		if (ver)
-			judge_version(key, ver, floor, how);
+		arg.batch.bytes[arg.batch.answers] = '\0';
+		judge_row(key, arg.batch.bytes, floor, how);
 	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void read_view(int key, unsigned *rnd, const char *how)
+{
+	char path[256];
+
+	if (next_random(rnd) % 2) {
+		snprintf(path, sizeof path, "%s/.views/h/json/.lookup", srv);
+		ask_row(key, path, "serving view's ioctl");
+		return;
+	}
+	snprintf(path, sizeof path, "%s/.views/h/json/u%d", srv, key);
+	read_row(key, path, how);
 }
 
 /* What stat says without opening. */
@@ -339,13 +391,20 @@ struct map {
 	struct store *store;
 	const struct catalog_group *grp;
 	struct catalog *cat;
-	unsigned uses;
+	uint64_t version;		/* of it */
 };
 
+/* The catalog of that snapshot: where a group's rows are changes when a load is published. */
 static void load_catalog(struct map *map, struct store_snap *snap)
 {
 	struct why why = { "" };
+	uint64_t version;
 
+	if (catalog_version(snap, &version) < 0)
+		die("the catalog's version");
+	if (map->cat && version == map->version)
+		return;
+	map->version = version;
 	catalog_unref(map->cat);
 	if (catalog_load(snap, &map->cat, &why) < 0) {
 		fprintf(stderr, "hunt: %s\n", why.text);
@@ -370,8 +429,7 @@ static void read_map(struct map *map, int key, const char *how)
 		fault("%s: a snapshot: %s", how, strerror(-rc));
 		return;
 	}
-	if (map->uses++ % 256 == 0)
-		load_catalog(map, view.snap);
+	load_catalog(map, view.snap);
 	view.cat = map->cat;
 	view.now_ns = clock_now();
 	snprintf(name, sizeof name, "u%d", key);
@@ -394,6 +452,7 @@ static void *read_all_ways(void *arg)
 {
 	unsigned number = (unsigned)(uintptr_t)arg, rnd = mix(seed0 + number);
 	struct map map = { 0 };
+	char path[256];
 
 	/* One process has the map open once: one thread reads it. */
 	if (number == 0) {
@@ -406,7 +465,7 @@ static void *read_all_ways(void *arg)
 	}
 	while (!atomic_load(&is_over)) {
 		int key = (int)(next_random(&rnd) % KEYS);
-		unsigned way = next_random(&rnd) % 12;
+		unsigned way = next_random(&rnd) % 14;
 
 		if (number == 0)
 			way = way % 2 ? 11 : 0;
@@ -419,11 +478,16 @@ static void *read_all_ways(void *arg)
 				read_file(key, srv, "v", &rnd, "serving");
 			break;
 		case 4: read_file(key, srv, "v.bin", &rnd, "serving .bin"); break;
-		case 5: case 6: read_row(key, srv, "serving .row"); break;
+		case 5: case 6: read_own_row(key, srv, "serving .row"); break;
 		case 7: read_mapped(key, "serving mmap"); break;
 		case 8: read_stat(key, "serving stat"); break;
 		case 9: read_file(key, edit, "v", &rnd, "editing"); break;
-		default: read_row(key, edit, "editing .row"); break;
+		case 10: read_own_row(key, edit, "editing .row"); break;
+		case 12: read_view(key, &rnd, "serving view"); break;
+		default:
+			snprintf(path, sizeof path, "%s/g/.lookup", srv);
+			ask_row(key, path, "serving ioctl");
+			break;
 		}
 	}
 	if (map.store) {
@@ -544,18 +608,18 @@ static enum form choose(unsigned *rnd, bool has_entity, bool has_value)
 static void *write_all_ways(void *arg)
 {
 	unsigned number = (unsigned)(uintptr_t)arg, rnd = mix(seed0 + 1000 + number);
-	bool has_entity[KEYS], has_value[KEYS];
+	bool has_entity[DIRECT_KEYS], has_value[DIRECT_KEYS];
 
-	for (int i = 0; i < KEYS; i++)
+	for (int i = 0; i < DIRECT_KEYS; i++)
 		has_entity[i] = has_value[i] = true;
 	while (!atomic_load(&is_over)) {
-		int key = (int)(next_random(&rnd) % (KEYS / WRITERS) * WRITERS + number);
+		int key = (int)(next_random(&rnd) % (DIRECT_KEYS / WRITERS) * WRITERS + number);
 		enum form form = choose(&rnd, has_entity[key], has_value[key]);
 		bool deletes = form == FORM_REMOVE || form == FORM_REMOVE_ENTITY;
 		struct change chg = { .n = 0 };
 
 		give(&chg, key, deletes);
-		if (form == FORM_UPSERT && key + WRITERS < KEYS)
+		if (form == FORM_UPSERT && key + WRITERS < DIRECT_KEYS)
 			give(&chg, key + WRITERS, false);
 		if (make_change(&chg, form) < 0) {
 			fault("write of key %d in form %d: %s", key, (int)form, strerror(errno));
@@ -566,6 +630,114 @@ static void *write_all_ways(void *arg)
 			has_entity[chg.keys[i]] = form != FORM_REMOVE_ENTITY;
 			has_value[chg.keys[i]] = !deletes;
 		}
+	}
+	return NULL;
+}
+
+/* ---- loads ---- */
+
+/* Waits for the report to say that it is done. */
+static bool is_loaded(const char *name)
+{
+	char path[256], text[4096];
+
+	snprintf(path, sizeof path, "%s/g/.import/.reports/%s.status", edit, name);
+	for (int i = 0; i < PATIENCE_MS && !atomic_load(&n_faults); i++, nap_ms(1)) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? -1 : read_all(fd, text, sizeof text - 1, sizeof text);
+
+		if (fd >= 0)
+			close(fd);
+		if (n < 0)
+			continue;
+		text[n] = '\0';
+		if (strstr(text, "state: done\n"))
+			return true;
+		if (strstr(text, "state: failed\n")) {
+			fault("load %s: %s", name, text);
+			return false;
+		}
+	}
+	if (!atomic_load(&n_faults))
+		fault("load %s is not done after %d s", name, PATIENCE_MS / 1000);
+	return false;
+}
+
+static void *write_loads(void *arg)
+{
+	(void)arg;
+	for (unsigned round = 0; !atomic_load(&is_over); round++) {
+		struct change chg = { .n = 0 };
+		struct buf text = { 0 };
+		char name[64], path[256], row[2 * LEN_MAX];
+
+		for (int i = 0; i < 2; i++)
+			give(&chg, FIRST_LOAD + (int)(round + (unsigned)i) % LOAD_KEYS, false);
+		for (int i = 0; i < chg.n; i++)
+			buf_append(&text, row, (size_t)append_row(&chg, i, FORM_UPSERT, row, sizeof row));
+		for (unsigned i = 0; round % 3 == 2 && i < LOAD_ROWS; i++)
+			buf_printf(&text, "{\"entity\": \"x%u\", \"features\": {\"a\": %u, \"b\": %u}}\n", i, round, round);
+		snprintf(name, sizeof name, "load%u.jsonl", round);
+		snprintf(path, sizeof path, "%s/g/.import/%s", edit, name);
+		if (buf_error(&text) < 0 || put_file(path, text.data, text.len) < 0)
+			fault("%s: %s", path, strerror(errno));
+		buf_release(&text);
+		if (!is_loaded(name))
+			break;
+		acknowledge(&chg);
+		atomic_fetch_add(&n_loads, 1);
+		unlink(path);
+	}
+	return NULL;
+}
+
+/* ---- a stream ---- */
+
+/* Waits until it is seen. */
+static bool is_seen(int key, unsigned ver)
+{
+	for (int i = 0; i < PATIENCE_MS && !atomic_load(&n_faults); i++, nap_ms(1)) {
+		unsigned rnd = 0;
+
+		read_file(key, edit, "v", &rnd, "editing, behind a message");
+		if (atomic_load(&any_seen[key]) >= ver)
+			return true;
+	}
+	if (!atomic_load(&n_faults))
+		fault("the message with version %u of key %d is not seen after %d s", ver, key, PATIENCE_MS / 1000);
+	return false;
+}
+
+/* kcat holds back what comes by a pipe until it ends. */
+static bool produce(int key, unsigned ver)
+{
+	char command[256], text[LEN_MAX + 1];
+	FILE *kcat;
+
+	snprintf(command, sizeof command, "exec kcat -P -q -b %s -t hunt -K '|' -X linger.ms=1", brokers);
+	kcat = popen(command, "we");
+	if (!kcat)
+		return false;
+	make_text(key, ver, text);
+	fprintf(kcat, "u%d|{\"v\": \"%s\", \"n\": %u}\n", key, text, ver);
+	return pclose(kcat) == 0;
+}
+
+static void *write_messages(void *arg)
+{
+	(void)arg;
+	for (unsigned round = 0; !atomic_load(&is_over); round++) {
+		struct change chg = { .n = 0 };
+
+		give(&chg, FIRST_STREAM + (int)(round % STREAM_KEYS), false);
+		if (!produce(chg.keys[0], chg.vers[0])) {
+			fault("kcat could not produce a message");
+			break;
+		}
+		if (!is_seen(chg.keys[0], chg.vers[0]))
+			break;
+		acknowledge(&chg);
+		atomic_fetch_add(&n_messages, 1);
 	}
 	return NULL;
 }
@@ -743,9 +915,12 @@ static void make_group(const char *name, const char *definition)
 
 static void prepare(void)
 {
-	char text[128];
+	char text[512];
 
-	make_group("g", "[group]\n[feature v]\ntype = string\n[feature a]\ntype = int64\n[feature b]\ntype = int64\n");
+	snprintf(text, sizeof text, "[group]\n[feature v]\ntype = string\n[feature a]\ntype = int64\n[feature b]\ntype = int64\n%s",
+		 !brokers ? "" : "[stream s]\ntopic = hunt\nformat = json\nentity = key\nfeature.v = $.v\nfeature.a = $.n\nfeature.b = $.n\n");
+	make_group("g", text);
+	make_group(".views/h", "[view]\n[columns]\nv = g/v\na = g/a\nb = g/b\n");
 	snprintf(text, sizeof text, "[group]\nttl = %dms\n[feature v]\ntype = int64\n", MORTAL_TTL_MS);
 	make_group("t", text);
 	make_group("w", "[group]\n[feature v]\ntype = int64\n");
@@ -780,6 +955,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: hunt EDITING-MOUNT SERVING-MOUNT STORE SECONDS [SEED]\n");
 		return 2;
 	}
+	brokers = getenv("BROKERS");
 	edit = argv[1];
 	srv = argv[2];
 	store_dir = argv[3];
@@ -790,6 +966,9 @@ int main(int argc, char **argv)
 		start(&threads[n++], read_all_ways, i);
 	for (unsigned i = 0; i < WRITERS; i++)
 		start(&threads[n++], write_all_ways, i);
+	start(&threads[n++], write_loads, 0);
+	if (brokers)
+		start(&threads[n++], write_messages, 0);
 	start(&threads[n++], write_mortals, 0);
 	start(&threads[n++], read_mortals, 0);
 	start(&threads[n++], read_mortals, 1);
@@ -802,12 +981,12 @@ int main(int argc, char **argv)
 		pthread_join(threads[--n], NULL);
 	for (int i = 0; i < 16; i++)
 		reads += atomic_load(&n_reads[i]);
-	printf("hunt: %lu reads (%lu found nothing there), %lu writes, %lu deletions, %lu expiries seen, %lu changes of %d names, "
-	       "%lu changes of the group; seed %u: %u faults\n", reads, atomic_load(&n_misses), atomic_load(&n_writes),
-	       atomic_load(&n_deletes), atomic_load(&n_expired), atomic_load(&n_many), MANY, atomic_load(&n_rights), seed0,
-	       atomic_load(&n_faults));
-	if (!reads || !atomic_load(&n_writes)) {
-		printf("hunt: nothing was done\n");
+	printf("hunt: %lu reads (%lu found nothing there), %lu writes, %lu loads, %lu messages, %lu deletions, "
+	       "%lu expiries seen, %lu changes of %d names, %lu changes of the group; seed %u: %u faults\n",
+	       reads, atomic_load(&n_misses), atomic_load(&n_writes), atomic_load(&n_loads), atomic_load(&n_messages), atomic_load(&n_deletes),
+	       atomic_load(&n_expired), atomic_load(&n_many), MANY, atomic_load(&n_rights), seed0, atomic_load(&n_faults));
+	if (!atomic_load(&n_faults) && (!reads || !atomic_load(&n_writes) || !atomic_load(&n_loads) || (brokers && !atomic_load(&n_messages)))) {
+		printf("hunt: some writers have done nothing\n");
 		return 2;
 	}
 	return atomic_load(&n_faults) ? 1 : 0;
