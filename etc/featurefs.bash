@@ -39,6 +39,9 @@ _featurectl() {
 		mapfile -t COMPREPLY < <(compgen -W "$(featurectl --help 2> /dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p')" -- "$word")
 	else
 		case $command in
+		warm)
+			mapfile -t COMPREPLY < <({ cd "$mount" && compgen -d -- "$word"; cd .views && compgen -d -- "$word"; } 2> /dev/null)
+			;;
 		get | put | delete | errors | dump | stats)
 			case ${#args[@]} in
 			0) mapfile -t COMPREPLY < <(cd "$mount" 2> /dev/null && compgen -d -- "$word") ;;

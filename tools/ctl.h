@@ -54,6 +54,7 @@ int ctl_stats(struct ctl *ctl, int argc, char **argv);
 int ctl_backup(struct ctl *ctl, int argc, char **argv);
 int ctl_restore(struct ctl *ctl, int argc, char **argv);
 int ctl_verify(struct ctl *ctl, int argc, char **argv);
+int ctl_warm(struct ctl *ctl, int argc, char **argv);
 int ctl_lane(struct ctl *ctl, int argc, char **argv);
 int ctl_replay(struct ctl *ctl, int argc, char **argv);
 
@@ -104,6 +105,8 @@ struct ctl_mount {
  * ctl_mount_release. */
 int ctl_find_mount(const struct ctl *ctl, struct ctl_mount *out);
 void ctl_mount_release(struct ctl_mount *mount);
+/* The serving mount of the store that is meant. An exit code. */
+int ctl_find_serving(const struct ctl *ctl, struct ctl_mount *out);
 /* STORE by -s, else that of the mount. */
 int ctl_find_store(const struct ctl *ctl, struct ctl_mount *out);
 /* The directory on which a store is mounted just now, to be freed; NULL if it is not mounted. */

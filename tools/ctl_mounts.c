@@ -125,6 +125,35 @@ int ctl_find_mount(const struct ctl *ctl, struct ctl_mount *out)
 	return rc ? rc : check_alive(ctl, out);
 }
 
+int ctl_find_serving(const struct ctl *ctl, struct ctl_mount *out)
+{
+	struct ctl_mount mount;
+	struct mounts mounts;
+	int rc = ctl_find_mount(ctl, &mount);
+
+	*out = (struct ctl_mount){ NULL, NULL };
+	if (rc)
+		return rc;
+	rc = mounts_read(&mounts);
+	if (rc < 0) {
+		ctl_mount_release(&mount);
+		return ctl_fail_errno(ctl, "/proc/self/mountinfo", rc);
+	}
+	for (size_t i = 0; !out->dir && i < mounts.n; i++) {
+		struct mount_point *point = &mounts.points[i];
+
+		if (!is_ours(point) || strcmp(point->type, "fuse.featurefs-serving") != 0 || strcmp(point->source, mount.source) != 0)
+			continue;
+		*out = (struct ctl_mount){ point->dir, point->source };
+		point->dir = point->source = NULL;
+	}
+	if (!out->dir)
+		rc = ctl_fail(ctl, CTL_NONE, "%s has no serving mount: mount it with -o serve=DIR, see featurefs(8)", mount.source);
+	mounts_release(&mounts);
+	ctl_mount_release(&mount);
+	return rc;
+}
+
 int ctl_find_store(const struct ctl *ctl, struct ctl_mount *out)
 {
 	if (!ctl->store)

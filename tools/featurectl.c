@@ -93,6 +93,16 @@ static const struct ctl_command commands[] = {
 	  "\n"
 	  "Example:\n"
 	  "  featurectl stats user_stats\n" },
+	{ "warm", ctl_warm, CTL_TAKES_MOUNT, "[OPTION...] GROUP|VIEW", "fill the serving mount's caches before traffic comes",
+	  "Reads every value of GROUP, or all that VIEW is made of, through the serving mount, so that the kernel holds it.\n"
+	  "\n"
+	  "  --entities FILE  only these: names of entities, or keys of VIEW, one a line; - is stdin\n"
+	  "  --row            rows (.row) instead of values\n"
+	  "  --bin            the binary forms (.bin) instead of values, or with --row as well\n"
+	  "  -q               no progress line\n"
+	  "\n"
+	  "Example:\n"
+	  "  featurectl warm user_stats --entities active_users.txt\n" },
 	{ "lane", ctl_lane, CTL_TAKES_MOUNT, "list | pause LANE | resume LANE | seek LANE PLACE", "look at streams, hold them, move them",
 	  "A stream's LANE is called GROUP.STREAM. list prints a table of all, tab-separated. A pause holds until resume, over restarts too.\n"
 	  "PLACE is earliest, latest, a time, or PARTITION:OFFSET,...: messages from there on are read again, or passed over.\n"
