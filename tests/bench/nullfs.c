@@ -5,7 +5,7 @@
  * kernel asks both the same questions. It answers them from nothing: /GROUP/ENTITY/FEATURE exists for every name,
  * holds one constant text, takes every write and forgets it. A group lists --entities made-up names and an entity
  * --features, the names that bench_fill gives to a store. What is left of a request's time is the kernel's and
- * libfuse's share.
+ * libfuse's share. With --serving 1 it has the shape of the serving mount instead: names and attributes are kept, and files are opened by the kernel.
  *
  * A node's number tells its level in the top bits and its name by a hash below, so that there is no table to keep. It
  * ends when it is unmounted.
@@ -23,10 +23,14 @@ enum { LEVEL_SHIFT = 60, LEVEL_GROUP = 1, LEVEL_ENTITY = 2, LEVEL_FEATURE = 3 };
 
 /* As in the editing mount's session.c and attr.c. */
 enum { WRITE_MAX = 1 << 20, BACKGROUND_MAX = 256, THREADS = 10 };
-#define ATTR_TIMEOUT 1.5e-9
+#define ATTR_TIMEOUT (is_serving ? 1e8 : 1.5e-9)
+/* As in serving.c. */
+#define SERVING_WANTED (FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPLICIT_INVAL_DATA | \
+			FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO)
 
 static const char constant[] = BENCH_TEXT;
 static long n_entities = 1000, n_features = BENCH_FEATURES;
+static bool is_serving;
 static struct timespec started;
 
 static unsigned level_of(fuse_ino_t ino)
@@ -58,7 +62,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	const unsigned wanted = FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_ASYNC_READ;
 
 	(void)userdata;
-	conn->want = wanted & conn->capable;
+	conn->want = (is_serving ? SERVING_WANTED : wanted) & conn->capable;
 	conn->max_write = WRITE_MAX;
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX;
@@ -67,7 +71,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fuse_entry_param entry = { .generation = 1, .attr_timeout = ATTR_TIMEOUT };
+	struct fuse_entry_param entry = { .generation = 1, .attr_timeout = ATTR_TIMEOUT, .entry_timeout = is_serving ? 1e8 : 0 };
 
 	if (level_of(parent) == LEVEL_FEATURE) {
 		fuse_reply_err(req, ENOTDIR);
@@ -111,6 +115,10 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
+	if (is_serving) {
+		fuse_reply_err(req, ENOSYS);
+		return;
+	}
 	fi->direct_io = 1;
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
 	fuse_reply_open(req, fi);
@@ -258,13 +266,15 @@ int main(int argc, char **argv)
 			n_entities = bench_number(argv[i], argv[i + 1], 0);
 		else if (strcmp(argv[i], "--features") == 0)
 			n_features = bench_number(argv[i], argv[i + 1], 0);
+		else if (strcmp(argv[i], "--serving") == 0)
+			is_serving = bench_number(argv[i], argv[i + 1], 0) != 0;
 		else if (strcmp(argv[i], "--threads") == 0)
 			threads = bench_number(argv[i], argv[i + 1], 1);
 		else
 			bench_die("unknown option %s", argv[i]);
 	}
 	if (argc < 2)
-		bench_die("usage: nullfs MOUNTPOINT [--entities N] [--features N] [--threads N]");
+		bench_die("usage: nullfs MOUNTPOINT [--entities N] [--features N] [--threads N] [--serving 1]");
 	clock_gettime(CLOCK_REALTIME, &started);
 	se = fuse_session_new(&args, &ops, sizeof(ops), NULL);
 	if (!se || fuse_session_mount(se, argv[1]) < 0)
