@@ -92,7 +92,6 @@ int column_begin(struct column_sink *sink, struct featurefs_column *out, size_t 
 	sink->values = out->values;
 	sink->kind = sink->own_kind;
 	sink->width = sink->own_width;
-	sink->has_notes = out->status || out->event_ns;
 	if (out->as) {
 		int rc = take_as(sink, out->as, why);
 
@@ -235,7 +234,7 @@ static int put_present(struct column_sink *sink, size_t i, const struct record_p
 		rc = type_widen(&sink->column->type, value->type, value->value, &sink->wide, &bytes);
 	if (rc < 0)
 		return rc;
-	if ((sink->own_width && bytes.len != sink->own_width) || bytes.len % sink->unit)
+	if ((sink->own_width && bytes.len != sink->own_width) || (sink->unit > 1 && bytes.len % sink->unit))
 		return -EBADMSG;
 	if (sink->own_width)
 		put_fixed(sink, sink->values + i * sink->stride, bytes.data);
@@ -265,7 +264,7 @@ int column_put_any(struct column_sink *sink, size_t i, const struct record_picke
 		put_nothing(sink, sink->values + i * sink->stride);
 	}
 	if (!sink->width && out->offsets)
-		out->offsets[i + 1] = (int64_t)(sink->used / sink->unit);
+		out->offsets[i + 1] = (int64_t)(sink->unit > 1 ? sink->used / sink->unit : sink->used);
 	return rc;
 }
 

@@ -144,7 +144,7 @@ static int put_cell(yyjson_doc *row, const struct row_files *files, const struct
 			return rc;
 		value.state = FEATUREFS_PRESENT;
 		value.value = buf_slice(bytes);
-	} else if (sink->has_notes && sdk_row_detail(row, column->feature, "expired")) {
+	} else if (sdk_row_detail(row, column->feature, "expired")) {
 		value.state = FEATUREFS_EXPIRED;
 		value.event_ns = sdk_row_time(row, column->feature, "event_time");
 	}

@@ -202,7 +202,6 @@ struct column_sink {
 	size_t used, present;		/* bytes; values */
 	uint32_t lanes;			/* COLUMN_F32 and F64: elements of a value */
 	uint8_t kind;			/* enum column_kind */
-	bool has_notes;			/* statuses or event times are wanted */
 };
 
 enum column_kind { COLUMN_1, COLUMN_4, COLUMN_8, COLUMN_WIDE, COLUMN_F32, COLUMN_F64, COLUMN_BYTES, COLUMN_JSON };
@@ -223,7 +222,7 @@ static inline int column_put(struct column_sink *sink, size_t i, const struct re
 	char *to;
 
 	if (__builtin_expect(value->state != FEATUREFS_PRESENT || sink->kind > COLUMN_8 || value->type != sink->code ||
-			     value->value.len != sink->width || sink->has_notes || !sink->values, 0))
+			     value->value.len != sink->width || !sink->values, 0))
 		return column_put_any(sink, i, value);
 	to = sink->values + i * sink->stride;
 	if (sink->kind == COLUMN_8)
@@ -233,6 +232,10 @@ static inline int column_put(struct column_sink *sink, size_t i, const struct re
 	else
 		memcpy(to, value->value.data, 1);
 	sink->present++;
+	if (sink->out->status)
+		sink->out->status[i] = FEATUREFS_PRESENT;
+	if (sink->out->event_ns)
+		sink->out->event_ns[i] = value->event_ns;
 	if (sink->out->validity)
 		sink->out->validity[i / 8] |= (uint8_t)(1u << (i % 8));
 	return 0;

@@ -559,11 +559,11 @@ class Batch:
         out = numpy.empty(self._n, object)
         if field.base in (_STRING, _BYTES, _JSON):
             is_bytes = field.base == _BYTES and not field.is_array
-            texts = _featurefs.texts(column.values, column.offsets, column.status, self._n, is_bytes)
+            _featurefs.texts(out, column.values, column.offsets, column.status, self._n, is_bytes)
             if field.name in self._view._mended:
-                texts = [None if text is None else _mend(field, text) for text in texts]
-            for i, text in enumerate(texts):
-                out[i] = text
+                for i in range(self._n):
+                    if column.status[i] == PRESENT:
+                        out[i] = _mend(field, out[i])
             return out
         width = numpy.dtype(_DTYPES[field.base]).itemsize
         items = column.values[: self._sizes[field.name]].view(_DTYPES[field.base]) if self._sizes[field.name] % width == 0 else None

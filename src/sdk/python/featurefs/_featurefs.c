@@ -815,45 +815,54 @@ out:
 	return out;
 }
 
-/* texts(data, offsets, status, n, is_bytes) -> list of str or bytes, None where there is no value. */
-static PyObject *make_texts(PyObject *module, PyObject *args)
+static PyObject *text_at(const Py_buffer *data, const int64_t *offsets, Py_ssize_t i, int is_bytes)
 {
-	Py_buffer data, offsets, status;
-	PyObject *list = NULL;
-	Py_ssize_t n;
+	if (offsets[i] < 0 || offsets[i + 1] < offsets[i] || offsets[i + 1] > data->len) {
+		PyErr_SetString(PyExc_ValueError, "offsets point outside of the data");
+		return NULL;
+	}
+	return scalar_object(is_bytes ? FEATUREFS_BYTES : FEATUREFS_STRING, (const char *)data->buf + offsets[i],
+			     (size_t)(offsets[i + 1] - offsets[i]));
+}
+
+/* texts(out, data, offsets, status, n, is_bytes): fills an object array with str or bytes, and leaves alone where there is no value. */
+static PyObject *fill_texts(PyObject *module, PyObject *args)
+{
+	Py_buffer to = { 0 }, data, offsets, status;
+	PyObject *array, **items, *done = NULL;
+	Py_ssize_t n, i;
 	int is_bytes;
 
 	(void)module;
-	if (!PyArg_ParseTuple(args, "y*y*y*np", &data, &offsets, &status, &n, &is_bytes))
+	if (!PyArg_ParseTuple(args, "Oy*y*y*np", &array, &data, &offsets, &status, &n, &is_bytes))
 		return NULL;
-	if (offsets.len < (n + 1) * 8 || status.len < n) {
-		PyErr_SetString(PyExc_ValueError, "a buffer is too small");
+	if (PyObject_GetBuffer(array, &to, PyBUF_WRITABLE | PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) < 0)
 		goto out;
+	if (!to.format || strcmp(to.format, "O") || to.len < n * (Py_ssize_t)sizeof *items || offsets.len < (n + 1) * 8 || status.len < n) {
+		PyErr_SetString(PyExc_ValueError, "a buffer is too small, or of another type");
+		goto release;
 	}
-	list = PyList_New(n);
-	for (Py_ssize_t i = 0; list && i < n; i++) {
-		const int64_t *at = (const int64_t *)offsets.buf + i;
-		PyObject *item = Py_None;
+	items = to.buf;
+	for (i = 0; i < n; i++) {
+		PyObject *item, *was = items[i];
 
-		if (((const uint8_t *)status.buf)[i] == FEATUREFS_PRESENT) {
-			if (at[0] < 0 || at[1] < at[0] || at[1] > data.len) {
-				PyErr_SetString(PyExc_ValueError, "offsets point outside of the data");
-				item = NULL;
-			} else {
-				item = scalar_object(is_bytes ? FEATUREFS_BYTES : FEATUREFS_STRING, (const char *)data.buf + at[0],
-						     (size_t)(at[1] - at[0]));
-			}
-		} else {
-			Py_INCREF(item);
-		}
-		if (!item || PyList_SetItem(list, i, item) < 0)
-			Py_CLEAR(list);
+		if (((const uint8_t *)status.buf)[i] != FEATUREFS_PRESENT)
+			continue;
+		item = text_at(&data, offsets.buf, i, is_bytes);
+		if (!item)
+			goto release;
+		items[i] = item;
+		Py_XDECREF(was);
 	}
+	done = Py_None;
+	Py_INCREF(done);
+release:
+	PyBuffer_Release(&to);
 out:
 	PyBuffer_Release(&data);
 	PyBuffer_Release(&offsets);
 	PyBuffer_Release(&status);
-	return list;
+	return done;
 }
 
 /* ---- Arrow ---- */
@@ -1040,7 +1049,7 @@ static PyType_Spec view_spec = {
 
 static PyMethodDef module_methods[] = {
 	{ "escape", escape, METH_VARARGS, NULL },
-	{ "texts", make_texts, METH_VARARGS, NULL },
+	{ "texts", fill_texts, METH_VARARGS, NULL },
 	{ "library_version", library_version, METH_NOARGS, NULL },
 	{ "set_error", set_error, METH_O, NULL },
 	{ NULL, NULL, 0, NULL },
