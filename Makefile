@@ -268,7 +268,7 @@ torture-power: all $(TORTURE_PROGRAMS)	## simulated loss of power, POWER_ROUNDS=
 torture-hunt: all $(TORTURE_PROGRAMS) $(KAFKA_PROGRAMS)	## readers and writers hunt for a stale read on both mounts, HUNT_SECONDS=600 for each kind of kernel
 	@tests/torture/run hunt $(OUT) $(HUNT_SECONDS)
 
-torture-histories: all $(TORTURE_PROGRAMS)	## histories of both mounts' clients, checked with Porcupine, HUNT_SECONDS=600 for each kind of kernel
+torture-histories: all $(TORTURE_PROGRAMS) $(call program,$(HELPERS))	## histories of both mounts' clients, checked with Porcupine, HUNT_SECONDS=600 for each kind of kernel
 	@tests/torture/run histories $(OUT) $(HUNT_SECONDS)
 
 torture-stream: all $(KAFKA_PROGRAMS)	## kill -9 of the daemon and its broker while messages flow, STREAM_ROUNDS=500

@@ -13,6 +13,8 @@
  *	sdkop acked PATH GROUP N		N times: write through the mount in turns by .upsert, .row and a plain file, then read by the library at
  *						once: the value must be there
  *	sdkop together PATH FEATURE SECONDS	reads entities a and b again and again: they must be equal, and never go back
+ *	sdkop ask PATH FEATURE,...		answers each line of names with a line of their numbers, '-' for one that is not present; says
+ *						"ready" first
  *	sdkop hold PATH SECONDS			reads rows, and stays in the middle of it
  */
 #include <errno.h>
@@ -275,6 +277,44 @@ static int together(char *feature, int seconds)
 	return reads > 0 && changes > 1 ? 0 : 1;
 }
 
+static int ask(char *list)
+{
+	static int64_t numbers[COLUMNS_MAX][KEYS_MAX];
+	static uint8_t status[COLUMNS_MAX][KEYS_MAX];
+	static const char *names[KEYS_MAX];
+	struct featurefs_column columns[COLUMNS_MAX] = { { 0 } };
+	const struct featurefs_keys keys = { .strings = names };
+	struct featurefs_view *view;
+	char *line = NULL;
+	size_t room = 0;
+	int rc = 0;
+
+	if (make_view(list, &view) < 0)
+		return fail("view");
+	for (size_t c = 0; c < featurefs_view_columns(view); c++)
+		columns[c] = (struct featurefs_column){ .values = numbers[c], .status = status[c] };
+	puts("ready");
+	fflush(stdout);
+	while (rc == 0 && getline(&line, &room, stdin) > 0) {
+		size_t n = 0;
+
+		for (char *name = strtok_r(line, " \n", &list); name && n < KEYS_MAX; name = strtok_r(NULL, " \n", &list))
+			names[n++] = name;
+		rc = featurefs_read(view, &keys, 1, n, columns);
+		for (size_t i = 0; rc == 0 && i < n; i++)
+			for (size_t c = 0; c < featurefs_view_columns(view); c++)
+				if (status[c][i] == FEATUREFS_PRESENT)
+					printf("%lld ", (long long)numbers[c][i]);
+				else
+					printf("- ");
+		putchar('\n');
+		fflush(stdout);
+	}
+	free(line);
+	featurefs_view_free(view);
+	return rc < 0 ? fail("read") : 0;
+}
+
 static int stay(void *arg, const struct featurefs_row *row)
 {
 	(void)row;
@@ -322,6 +362,8 @@ int main(int argc, char **argv)
 		rc = acked(argv[2], argv[3], (int)strtol(argv[4], NULL, 10));
 	else if (!strcmp(command, "together") && argc == 5)
 		rc = together(argv[3], (int)strtol(argv[4], NULL, 10));
+	else if (!strcmp(command, "ask") && argc == 4)
+		rc = ask(argv[3]);
 	else if (!strcmp(command, "hold") && argc == 4)
 		rc = hold((unsigned)strtoul(argv[3], NULL, 10));
 	featurefs_close(fs);

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: MIT
 
-// Histories: clients of both mounts write and read a few keys as fast as they can, each noting when it asked, when it was answered, and what
-// was said; then Porcupine decides whether some order of one operation after another explains it all, each key for itself.
+// Histories: clients of both mounts, and of the client library, write and read a few keys as fast as they can, each noting when it asked, when it
+// was answered, and what was said; then Porcupine decides whether some order of one operation after another explains it all, each key for itself.
 //
 //	histories EDITING-MOUNT SERVING-MOUNT SECONDS [SEED]
 //
 // Rounds are short, for the checker's time grows with what is under way at once. Exit status: 0 every history is linearizable, 1 one is not
-// (it is shown), 2 it could not run.
+// (it is shown), 2 it could not run. The library is asked through sdkop in $BIN, by the map and by the mount, a process a reader.
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"math/rand"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -236,7 +239,80 @@ func (r *round) read(rng *rand.Rand) ([]input, []int64, error) {
 	return ins, outs, nil
 }
 
-func (r *round) client(id int, isWriter bool, seed int64) {
+// library is a process that reads by libfeaturefs.
+type library struct {
+	how     string
+	process *exec.Cmd
+	asks    io.WriteCloser
+	answers *bufio.Reader
+}
+
+// The flags of featurefs_open for each of its readers.
+var libraries = []struct{ how, flags string }{{"map", "1"}, {"map", "1"}, {"library by mount", "2"}}
+
+func startLibrary(edit, group, how, flags string) (*library, error) {
+	var list []string
+	for f := 0; f < features; f++ {
+		list = append(list, fmt.Sprintf("%s/f%d", group, f))
+	}
+	l := &library{how: how, process: exec.Command(filepath.Join(os.Getenv("BIN"), "tests/helpers/sdkop"), "ask", edit, strings.Join(list, ","))}
+	l.process.Env = append(os.Environ(), "SDKOP_FLAGS="+flags)
+	l.process.Stderr = os.Stderr
+	asks, err := l.process.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	answers, err := l.process.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	l.asks, l.answers = asks, bufio.NewReader(answers)
+	if err := l.process.Start(); err != nil {
+		return nil, err
+	}
+	if line, err := l.answers.ReadString('\n'); err != nil || line != "ready\n" {
+		return nil, fmt.Errorf("%s: it said %q: %v", l.process, line, err)
+	}
+	return l, nil
+}
+
+func (l *library) stop() error {
+	l.asks.Close()
+	return l.process.Wait()
+}
+
+// read asks for all keys at once, which come from one snapshot.
+func (l *library) read() ([]input, []int64, error) {
+	var ins []input
+	var outs []int64
+	var names []string
+
+	for e := 0; e < entities; e++ {
+		names = append(names, fmt.Sprintf("e%d", e))
+	}
+	if _, err := io.WriteString(l.asks, strings.Join(names, " ")+"\n"); err != nil {
+		return nil, nil, err
+	}
+	line, err := l.answers.ReadString('\n')
+	numbers := strings.Fields(line)
+	if err != nil || len(numbers) != entities*features {
+		return nil, nil, fmt.Errorf("%s: it said %q: %v", l.process, line, err)
+	}
+	for i, number := range numbers {
+		value := absent
+		if number != "-" {
+			if value, err = strconv.ParseInt(number, 10, 64); err != nil {
+				return nil, nil, err
+			}
+		}
+		ins = append(ins, input{key(i/features, i%features), false, 0, l.how})
+		outs = append(outs, value)
+	}
+	return ins, outs, nil
+}
+
+// client writes, reads by the library, or reads files.
+func (r *round) client(id int, isWriter bool, lib *library, seed int64) {
 	rng := rand.New(rand.NewSource(seed))
 	var ops []porcupine.Operation
 
@@ -251,6 +327,8 @@ func (r *round) client(id int, isWriter bool, seed int64) {
 			for i := range ins {
 				outs[i] = absent
 			}
+		} else if lib != nil {
+			ins, outs, err = lib.read()
 		} else {
 			ins, outs, err = r.read(rng)
 		}
@@ -286,16 +364,33 @@ func run(edit, srv string, number int, seed int64) (int, bool, error) {
 			return 0, false, err
 		}
 	}
+	var libs []*library
+	for _, l := range libraries {
+		lib, err := startLibrary(edit, name, l.how, l.flags)
+		if err != nil {
+			return 0, false, err
+		}
+		libs = append(libs, lib)
+	}
 	var wait sync.WaitGroup
 	r.begin = time.Now()
-	for i := 0; i < writers+readers; i++ {
+	for i := 0; i < writers+readers+len(libs); i++ {
+		var lib *library
+		if i >= writers+readers {
+			lib = libs[i-writers-readers]
+		}
 		wait.Add(1)
 		go func(i int) {
 			defer wait.Done()
-			r.client(i, i < writers, seed+int64(i))
+			r.client(i, i < writers, lib, seed+int64(i))
 		}(i)
 	}
 	wait.Wait()
+	for _, lib := range libs {
+		if err := lib.stop(); err != nil {
+			r.fail(err)
+		}
+	}
 	if r.failed != nil {
 		return 0, false, r.failed
 	}
@@ -395,5 +490,5 @@ func main() {
 			os.Exit(1)
 		}
 	}
-	fmt.Printf("histories: %d rounds, %d operations, %d clients: every history is linearizable\n", rounds, ops, writers+readers)
+	fmt.Printf("histories: %d rounds, %d operations, %d clients: every history is linearizable\n", rounds, ops, writers+readers+len(libraries))
 }
