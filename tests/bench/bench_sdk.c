@@ -2,7 +2,8 @@
 /*
  * What libfeaturefs costs, side by side with a bare loop over the same map (mdb_get and the decoding of the packed row, without a catalog, time
  * to live, statuses or columns) and with Redis over a Unix socket (the same values as hashes). LMDB can't be open twice in one process, so each
- * side is a process of its own that waits for orders; both take turns. They read random entities of the same sequence.
+ * side is a process of its own that waits for orders; both take turns. They read random entities of the same sequence. Python, Go and Feast
+ * are such sides too, in programs of their own: sdk_side.py, sdk_side/.
  */
 #include <featurefs.h>
 #include <lmdb.h>
@@ -16,11 +17,11 @@
 #include "fill.h"
 #include "ingest/load.h"
 
-enum { PATH_BYTES = 512, BATCH = 1000, WIDE_GROUPS = 25, WIDE_ENTITIES = 100 };
+enum { PATH_BYTES = 512, BATCH = 1000, WIDE_GROUPS = 25, WIDE_ENTITIES = 100, TALL_GROUPS = 9, TALL_ENTITIES = 500, WORDS_MAX = 300 };
 
 static int core = -1;
 static const char *cores = "unpinned";
-static long entities = 1000000, wide_rows = 40000, rounds = 15, ops = 20000, many_groups = 1000, large = 10000000;
+static long entities = 1000000, wide_rows = 40000, feast_rows = 2000, rounds = 15, ops = 20000, many_groups = 1000, large = 10000000;
 
 /* ---- filling, by bulk loads ---- */
 
@@ -252,6 +253,14 @@ struct ours {
 	size_t n_columns;
 };
 
+static void print_feature(char spec[64], unsigned groups, unsigned g, unsigned k)
+{
+	if (groups)
+		snprintf(spec, 64, "w%u/f%u", g, k);
+	else
+		snprintf(spec, 64, BENCH_GROUP "/f%u", k);
+}
+
 static void ours_open(struct ours *ours)
 {
 	unsigned groups = ours->groups ? ours->groups : 1;
@@ -262,10 +271,7 @@ static void ours_open(struct ours *ours)
 		for (unsigned k = 0; k < BENCH_FEATURES; k++) {
 			char *spec = specs[g * BENCH_FEATURES + k];
 
-			if (ours->groups)
-				snprintf(spec, 64, "w%u/f%u", g, k);
-			else
-				snprintf(spec, 64, BENCH_GROUP "/f%u", k);
+			print_feature(spec, ours->groups, g, k);
 			list[g * BENCH_FEATURES + k] = spec;
 		}
 	if (featurefs_open(ours->path, FEATUREFS_MAP_ONLY, &ours->fs) < 0 ||
@@ -527,7 +533,7 @@ static void redis_start(struct redis *redis, const char *dir)
 	if (redis->server == 0) {
 		bench_pin(core);
 		execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", redis->socket, "--save", "", "--appendonly", "no",
-		       "--dir", dir, "--loglevel", "warning", NULL);
+		       "--dir", dir, "--logfile", "log", NULL);
 		_exit(127);
 	}
 	redis_fill(redis);
@@ -548,10 +554,10 @@ static struct bench_figure figure_of(const char *name, double target, bool at_le
 	return (struct bench_figure){ .name = name, .cores = cores, .unit = "us", .target = target, .at_least = at_least };
 }
 
-/* Rounds in which both sides take turns. `is_inverse`: the ratio says how many times as fast ours is. */
-static void compare(const char *name, struct side *ours, struct side *other, long n, long batch, long of, double target, bool is_inverse)
+/* Rounds in which both sides take turns. */
+static void compare(const char *name, struct side *ours, struct side *other, long n, long batch, long of, double target)
 {
-	struct bench_figure figure = figure_of(name, target, is_inverse);
+	struct bench_figure figure = figure_of(name, target, false);
 
 	for (long r = -1; r < rounds; r++) {
 		uint64_t seed = UINT64_C(88172645463325252) + (uint64_t)(r + 1) * 7919;
@@ -562,10 +568,24 @@ static void compare(const char *name, struct side *ours, struct side *other, lon
 
 			us[which] = side_do(which ? other : ours, n, batch, seed, of).us;
 		}
-		if (r >= 0 && is_inverse)
-			bench_round(&figure, us[1], us[0]);	/* "ours" is the other's time: a ratio of at least the target */
-		else if (r >= 0)
+		if (r >= 0)
 			bench_round(&figure, us[0], us[1]);
+	}
+	bench_print(&figure);
+}
+
+/* How many times as fast as one that needs its own number of calls to be timed: calls a second. */
+static void compare_speed(const char *name, struct side *ours, long n, struct side *other, long other_n, long batch, long of, double target)
+{
+	struct bench_figure figure = figure_of(name, target, true);
+
+	figure.unit = "calls/s";
+	for (long r = -1; r < rounds; r++) {
+		uint64_t seed = UINT64_C(88172645463325252) + (uint64_t)(r + 1) * 7919;
+		double mine = side_do(ours, n, batch, seed, of).us, theirs = side_do(other, other_n, batch, seed, of).us;
+
+		if (r >= 0)
+			bench_round(&figure, 1e6 / mine, 1e6 / theirs);
 	}
 	bench_print(&figure);
 }
@@ -578,21 +598,23 @@ static void bench_plain(const char *store)
 
 	side_start(&one, ours_run, &ours);
 	side_start(&two, bare_run, &bare);
-	compare("sdk: one entity x 10, to a bare mdb_get", &one, &two, ops, 1, entities, 1.3, false);
-	compare("sdk: 1000 random x 10, to the bare loop", &one, &two, ops / BATCH + 10, BATCH, entities, 1.3, false);
+	compare("sdk: one entity x 10, to a bare mdb_get", &one, &two, ops, 1, entities, 1.3);
+	compare("sdk: 1000 random x 10, to the bare loop", &one, &two, ops / BATCH + 10, BATCH, entities, 1.3);
 	side_stop(&two);
 #ifdef BENCH_HIREDIS
 	struct redis redis;
-	char dir[PATH_BYTES + 16];
+	char dir[PATH_BYTES + 8], log[PATH_BYTES + 16];
 
 	snprintf(dir, sizeof(dir), "%s.redis", store);
 	mkdir(dir, 0700);
 	redis_start(&redis, dir);
 	side_start(&two, redis_run, &redis);
-	compare("sdk: Redis HMGET of one, times slower", &two, &one, ops / 4, 1, entities, 10, true);
-	compare("sdk: Redis pipelined, 1000, times slower", &two, &one, 10, BATCH, entities, 5, true);
+	compare_speed("sdk: one entity x 10, to Redis HMGET", &one, ops, &two, ops / 4, 1, entities, 10);
+	compare_speed("sdk: 1000 random x 10, to Redis pipelined", &one, 30, &two, 10, BATCH, entities, 5);
 	side_stop(&two);
 	redis_stop(&redis);
+	snprintf(log, sizeof(log), "%s/log", dir);
+	unlink(log);
 	rmdir(dir);
 #else
 	printf("# built without hiredis: nothing is compared with Redis (tools/setup bench)\n");
@@ -622,34 +644,203 @@ static void bench_wide(const char *store)
 	side_stop(&side);
 }
 
-/* The same call in stores of other sizes, and with many groups defined. */
-static void bench_flat(const char *dir, const char *store)
+/* ---- the same call in stores of other sizes ---- */
+
+struct sized {
+	char path[PATH_BYTES];
+	long entities;
+	struct ours ours;
+	struct bare bare;
+	struct side one, two;
+};
+
+static void sized_start(struct sized *sized, const char *dir, const char *name, long n, long groups)
 {
-	const struct {
-		const char *name;
-		long entities, groups;
-	} sizes[] = { { "10 thousand entities", 10000, 0 }, { "1000 groups defined", entities, many_groups }, { "10 million entities", large, 0 } };
-	char path[PATH_BYTES], command[PATH_BYTES + 16], name[80];
+	sized->entities = n;
+	snprintf(sized->path, sizeof(sized->path), "%s/%s-store", dir, name);
+	fill_apart(sized->path, n, groups, 0);
+	sized->ours = (struct ours){ .path = sized->path };
+	sized->bare = (struct bare){ .path = sized->path, .rows = rows_of(sized->path, BENCH_GROUP) };
+	side_start(&sized->one, ours_run, &sized->ours);
+	side_start(&sized->two, bare_run, &sized->bare);
+}
 
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-		struct ours mine = { .path = path };
-		struct bare bare = { .path = path };
-		struct side one, two;
+static void sized_stop(struct sized *sized)
+{
+	char command[PATH_BYTES + 16];
 
-		snprintf(path, sizeof(path), "%s/flat-store", dir);
-		fill_apart(path, sizes[i].entities, sizes[i].groups, 0);
-		bare.rows = rows_of(path, BENCH_GROUP);
-		side_start(&one, ours_run, &mine);
-		side_start(&two, bare_run, &bare);
-		snprintf(name, sizeof(name), "sdk: one of %s, to a bare mdb_get", sizes[i].name);
-		compare(name, &one, &two, ops, 1, sizes[i].entities, 1.3, false);
-		side_stop(&two);
-		side_stop(&one);
-		snprintf(command, sizeof(command), "rm -rf '%s'", path);
-		if (system(command) != 0)
-			bench_die("cannot remove %s", path);
+	side_stop(&sized->two);
+	side_stop(&sized->one);
+	snprintf(command, sizeof(command), "rm -rf '%s'", sized->path);
+	if (system(command) != 0)
+		bench_die("cannot remove %s", sized->path);
+}
+
+/* How much more a call costs in the second store than in the first: of ours, and of a bare mdb_get, whose tree grows in the same way. */
+static void compare_growth(const char *name, struct sized *first, struct sized *second, double target)
+{
+	struct bench_figure figure = figure_of(name, target, false);
+	double us[4], sum[4] = { 0 };
+
+	figure.unit = "x";
+	for (long r = -1; r < rounds; r++) {
+		uint64_t seed = UINT64_C(88172645463325252) + (uint64_t)(r + 1) * 7919;
+
+		us[0] = side_do(&first->one, ops, 1, seed, first->entities).us;
+		us[1] = side_do(&second->one, ops, 1, seed, second->entities).us;
+		us[2] = side_do(&first->two, ops, 1, seed, first->entities).us;
+		us[3] = side_do(&second->two, ops, 1, seed, second->entities).us;
+		for (int i = 0; i < 4 && r >= 0; i++)
+			sum[i] += us[i] / (double)rounds;
+		if (r >= 0)
+			bench_round(&figure, us[1] / us[0], us[3] / us[2]);
 	}
-	(void)store;
+	bench_print(&figure);
+	printf("# a call: ours %.2f and %.2f us, a bare mdb_get %.2f and %.2f us\n", sum[0], sum[1], sum[2], sum[3]);
+}
+
+static void bench_flat(const char *dir)
+{
+	struct sized small = { .entities = 0 }, middle = small, grouped = small, big = small;
+
+	sized_start(&middle, dir, "middle", entities, 0);
+	sized_start(&grouped, dir, "grouped", entities, many_groups);
+	compare_growth("sdk: cost with 1000 groups defined, to 1", &middle, &grouped, 1.1);
+	sized_stop(&grouped);
+	sized_stop(&middle);
+	sized_start(&small, dir, "small", entities / 100, 0);
+	sized_start(&big, dir, "big", large, 0);
+	compare_growth("sdk: cost from 10 thousand to 10 million", &small, &big, 1.1);
+	sized_stop(&big);
+	sized_stop(&small);
+}
+
+/* ---- Python, Go, Feast ---- */
+
+/* A program that takes orders on its standard input. */
+struct program {
+	const char *words[WORDS_MAX];
+	unsigned n;
+};
+
+static void add_word(struct program *program, const char *word)
+{
+	if (program->n == WORDS_MAX - 1)
+		bench_die("too many words");
+	program->words[program->n] = strdup(word);
+	if (!program->words[program->n++])
+		bench_die("out of memory");
+}
+
+static void program_run(int from, int to, void *arg)
+{
+	struct program *program = arg;
+
+	if (dup2(from, STDIN_FILENO) < 0 || dup2(to, STDOUT_FILENO) < 0)
+		bench_die("dup2: %s", strerror(errno));
+	execvp(program->words[0], (char *const *)program->words);
+	bench_die("%s: %s", program->words[0], strerror(errno));
+}
+
+static void add_features(struct program *program, unsigned groups)
+{
+	char spec[64];
+
+	for (unsigned g = 0; g < (groups ? groups : 1); g++)
+		for (unsigned k = 0; k < BENCH_FEATURES; k++) {
+			print_feature(spec, groups, g, k);
+			add_word(program, spec);
+		}
+}
+
+static void start_python(struct side *side, const char *python, const char *script, const char *store, unsigned groups)
+{
+	struct program program = { .n = 0 };
+
+	add_word(&program, python);
+	add_word(&program, script);
+	add_word(&program, "ours");
+	add_word(&program, store);
+	add_features(&program, groups);
+	side_start(side, program_run, &program);
+}
+
+/* "One entity at most 3 us on top of C": beside the time of C and those 3 us. */
+static void compare_above(const char *name, struct side *ours, struct side *c, double allowed_us)
+{
+	struct bench_figure figure = figure_of(name, 1, false);
+
+	for (long r = -1; r < rounds; r++) {
+		uint64_t seed = UINT64_C(88172645463325252) + (uint64_t)(r + 1) * 7919;
+		double mine = side_do(ours, ops, 1, seed, entities).us, theirs = side_do(c, ops, 1, seed, entities).us;
+
+		if (r >= 0)
+			bench_round(&figure, mine, theirs + allowed_us);
+	}
+	bench_print(&figure);
+}
+
+static void bench_python(const char *store, const char *python, const char *script)
+{
+	struct ours ours = { .path = store };
+	struct side c, side;
+
+	side_start(&c, ours_run, &ours);
+	start_python(&side, python, script, store, 0);
+	compare_above("sdk: Python, one entity x 10, to C + 3 us", &side, &c, 3);
+	compare("sdk: Python, 1000 x 10 into NumPy, to C", &side, &c, 30, BATCH, entities, 1.5);
+	side_stop(&side);
+	side_stop(&c);
+}
+
+static void bench_go(const char *store, const char *go)
+{
+	struct program program = { .n = 0 };
+	struct ours ours = { .path = store };
+	struct side c, side;
+
+	add_word(&program, go);
+	add_word(&program, store);
+	add_features(&program, 0);
+	side_start(&c, ours_run, &ours);
+	side_start(&side, program_run, &program);
+	compare("sdk: Go, 1000 x 10, to C", &side, &c, 30, BATCH, entities, 1.2);
+	side_stop(&side);
+	side_stop(&c);
+}
+
+/* Feast's repository holds w0 to w24 and one view of ninety features, tall. Ours are asked by Python too. */
+static void bench_feast(const char *store, const char *python, const char *script, const char *repo)
+{
+	struct program wide = { .n = 0 }, tall = { .n = 0 };
+	struct side ours, feast;
+	char word[64];
+
+	for (int i = 0; i < 4; i++) {
+		const char *words[] = { python, script, "feast", repo };
+
+		add_word(&wide, words[i]);
+		add_word(&tall, words[i]);
+	}
+	for (unsigned g = 0; g < WIDE_GROUPS; g++)
+		for (unsigned k = 0; k < BENCH_FEATURES; k++) {
+			snprintf(word, sizeof(word), "w%u:w%u_f%u", g, g, k);
+			add_word(&wide, word);
+		}
+	for (unsigned k = 0; k < TALL_GROUPS * BENCH_FEATURES; k++) {
+		snprintf(word, sizeof(word), "tall:f%u", k);
+		add_word(&tall, word);
+	}
+	start_python(&ours, python, script, store, WIDE_GROUPS);
+	side_start(&feast, program_run, &wide);
+	compare_speed("sdk: Python, 100 x 25 groups x 10, to Feast", &ours, 100, &feast, 2, WIDE_ENTITIES, feast_rows, 50);
+	side_stop(&feast);
+	side_stop(&ours);
+	start_python(&ours, python, script, store, TALL_GROUPS);
+	side_start(&feast, program_run, &tall);
+	compare_speed("sdk: Python, 500 x 90 features, to Feast", &ours, 50, &feast, 2, TALL_ENTITIES, feast_rows, 50);
+	side_stop(&feast);
+	side_stop(&ours);
 }
 
 /* ---- readers while somebody writes ---- */
@@ -753,39 +944,74 @@ static void bench_writing(const char *store)
 	core = kept;
 }
 
+static const char *python, *python_script, *go_program, *feast_python, *feast_repo;
+
+static const struct {
+	const char *name;
+	const char **text;
+	long *number;
+	long least;
+} options[] = {
+	{ "--cores", &cores, NULL, 0 }, { "--rounds", NULL, &rounds, 1 }, { "--ops", NULL, &ops, 100 }, { "--entities", NULL, &entities, 1000 },
+	{ "--large", NULL, &large, 1000 }, { "--groups", NULL, &many_groups, 1 }, { "--wide", NULL, &wide_rows, 100 },
+	{ "--python", &python, NULL, 0 }, { "--script", &python_script, NULL, 0 }, { "--go", &go_program, NULL, 0 },
+	{ "--feast-python", &feast_python, NULL, 0 }, { "--feast-repo", &feast_repo, NULL, 0 }, { "--feast-rows", NULL, &feast_rows, 100 },
+};
+
+static void take_option(const char *name, const char *value)
+{
+	if (strcmp(name, "--core") == 0) {
+		core = (int)bench_number(name, value, 0);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+		if (strcmp(name, options[i].name) != 0)
+			continue;
+		if (options[i].number)
+			*options[i].number = bench_number(name, value, options[i].least);
+		else if (value)
+			*options[i].text = value;
+		else
+			bench_die("%s wants a value", name);
+		return;
+	}
+	bench_die("unknown option %s", name);
+}
+
 int main(int argc, char **argv)
 {
+	static const char usage[] = "usage: bench_sdk plain|wide|writing|flat|python|go|feast FOLDER [--core N] [--cores WORDS] [--rounds N] [--ops N] "
+				    "[--entities N] [--large N] [--groups N] [--wide N] [--python PROGRAM --script FILE] [--go PROGRAM] "
+				    "[--feast-python PROGRAM --feast-repo FOLDER --feast-rows N]";
+	const char *what = argc > 1 ? argv[1] : "";
 	char store[PATH_BYTES];
 
 	setlinebuf(stdout);
-	if (argc < 2)
-		bench_die("usage: bench_sdk FOLDER [--core N] [--cores WORDS] [--rounds N] [--ops N] [--entities N] [--large N] [--groups N] "
-			  "[--wide N]");
-	for (int i = 2; i < argc; i += 2) {
-		if (strcmp(argv[i], "--core") == 0)
-			core = (int)bench_number(argv[i], argv[i + 1], 0);
-		else if (strcmp(argv[i], "--cores") == 0 && argv[i + 1])
-			cores = argv[i + 1];
-		else if (strcmp(argv[i], "--rounds") == 0)
-			rounds = bench_number(argv[i], argv[i + 1], 1);
-		else if (strcmp(argv[i], "--ops") == 0)
-			ops = bench_number(argv[i], argv[i + 1], 100);
-		else if (strcmp(argv[i], "--entities") == 0)
-			entities = bench_number(argv[i], argv[i + 1], 1000);
-		else if (strcmp(argv[i], "--large") == 0)
-			large = bench_number(argv[i], argv[i + 1], 1000);
-		else if (strcmp(argv[i], "--groups") == 0)
-			many_groups = bench_number(argv[i], argv[i + 1], 1);
-		else if (strcmp(argv[i], "--wide") == 0)
-			wide_rows = bench_number(argv[i], argv[i + 1], 100);
-		else
-			bench_die("unknown option %s", argv[i]);
+	if (argc < 3)
+		bench_die("%s", usage);
+	for (int i = 3; i < argc; i += 2)
+		take_option(argv[i], argv[i + 1]);
+	if (strcmp(what, "flat") == 0) {
+		bench_flat(argv[2]);
+		return 0;
 	}
-	snprintf(store, sizeof(store), "%s/sdk-store", argv[1]);
-	fill_apart(store, entities, WIDE_GROUPS, wide_rows);
-	bench_plain(store);
-	bench_wide(store);
-	bench_writing(store);
-	bench_flat(argv[1], store);
+	/* The others share one. */
+	snprintf(store, sizeof(store), "%s/sdk-store", argv[2]);
+	if (access(store, F_OK) < 0)
+		fill_apart(store, entities, WIDE_GROUPS, wide_rows);
+	if (strcmp(what, "plain") == 0)
+		bench_plain(store);
+	else if (strcmp(what, "wide") == 0)
+		bench_wide(store);
+	else if (strcmp(what, "writing") == 0)
+		bench_writing(store);
+	else if (strcmp(what, "python") == 0 && python && python_script)
+		bench_python(store, python, python_script);
+	else if (strcmp(what, "go") == 0 && go_program)
+		bench_go(store, go_program);
+	else if (strcmp(what, "feast") == 0 && feast_python && python_script && feast_repo)
+		bench_feast(store, feast_python, python_script, feast_repo);
+	else
+		bench_die("%s", usage);
 	return 0;
 }
