@@ -816,13 +816,15 @@ static bool is_same_boot(struct batch *batch, const char *boot)
 	return n > 0 && boot[0] && slice_equal(slice_of(text, (size_t)n), slice_str(boot));
 }
 
+/* Whole or not at all: after a crash in the middle of it everything that waits would be taken for what a loss of power has left. */
 static int write_boot(struct batch *batch, const char *boot)
 {
-	int fd = openat(batch->fd, "boot", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc = 0;
+	int fd = openat(batch->fd, "boot.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (write(fd, boot, strlen(boot)) != (ssize_t)strlen(boot) || fsync(fd) < 0 || fsync(batch->fd) < 0)
+	if (write(fd, boot, strlen(boot)) != (ssize_t)strlen(boot) || fsync(fd) < 0 ||
+	    renameat(batch->fd, "boot.new", batch->fd, "boot") < 0 || fsync(batch->fd) < 0)
 		rc = -errno;
 	close(fd);
 	return rc;
@@ -847,7 +849,7 @@ static int take_up(struct batch *batch)
 	}
 	if (rc == 0)
 		rc = sort_jobs(batch);
-	if (rc == 0)
+	if (rc == 0 && !is_same)
 		rc = write_boot(batch, boot);
 	pthread_mutex_lock(&batch->lock);
 	for (size_t i = 0; rc == 0 && i < ids.len; i += sizeof id) {

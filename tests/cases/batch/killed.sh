@@ -69,7 +69,9 @@ ok killed and loaded all the same
 for i in 7 8 9; do
 	rows 1 20000 "$i" > "$drop/w$i.csv"
 done
+boot=$(stat -c '%i %y' "$STORE/spool/boot")
 recrash
+same "$(stat -c '%i %y' "$STORE/spool/boot")" "$boot" 'a start that is killed in the middle finds what this one found'
 for i in 7 8 9; do
 	loaded g "w$i.csv" 60
 done
