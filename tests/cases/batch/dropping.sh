@@ -24,6 +24,10 @@ same "$(stat -c '%s %Y' "$drop/one.csv")" "$(stat -c '%s %Y' "$DIR/one.csv")"
 same "$(getfattr --only-values -n user.lane "$MNT/g/u7/a")" batch
 same "$(getfattr --only-values -n user.source "$MNT/g/u7/a")" "import-$(field g one.csv id):one.csv"
 same "$(stat -c %Y "$MNT/g/u7/a")" "$(stat -c %Y "$DIR/one.csv")" 'without a time of their own, rows are of the time of their file'
+taken=$(stat -c %z "$MNT/g/u7/a")
+same "$(stat -c %z "$MNT/g/u100/b")" "$taken" 'all of a load were taken at one moment'
+same "$(($(date -d "$taken" +%s%N) >= $(date -d "$(field g one.csv started)" +%s%N)))" 1
+same "$(($(date -d "$taken" +%s%N) <= $(date -d "$(field g one.csv ended)" +%s%N)))" 1
 ok cp -p
 
 before=$(sed -n 's/^seq: //p' "$MNT/.featurefs/status")
