@@ -6,14 +6,15 @@
  *	0		then the record as it is: one of another kind, or of a shape that came too late
  *	shape 1		event time 8, origin 8, the length of each value (1 byte; 255: then 4 more), all values
  *
- * Shapes are added by the thread that adds rows while others unpack; they never change and never go.
+ * Numbers are as they stand in memory, for nobody else reads them. Shapes are added by the thread that adds rows while others unpack; they
+ * never change and never go.
  */
 #include "batch/sort_private.h"
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
-#include "store/le.h"
 
 enum { CELLS_MAX = 1024, LONG = 255, FIXED = 1 + 8 + 8 };
 
@@ -98,16 +99,16 @@ int sort_pack(struct shapes *shapes, struct slice record, struct buf *out)
 	if (!p)
 		return -ENOMEM;
 	*p = (char)shape;
-	le_put64(p + 1, (uint64_t)stamp.event_ns);
-	le_put64(p + 9, stamp.origin);
+	memcpy(p + 1, &stamp.event_ns, sizeof stamp.event_ns);
+	memcpy(p + 9, &stamp.origin, sizeof stamp.origin);
 	p += FIXED;
 	for (unsigned i = 0; i < rec.cells; i++) {
-		size_t len = cells[i].value.len;
+		uint32_t len = (uint32_t)cells[i].value.len;
 
 		*p++ = (char)(len < LONG ? len : LONG);
 		if (len >= LONG) {
-			le_put32(p, (uint32_t)len);
-			p += 4;
+			memcpy(p, &len, sizeof len);
+			p += sizeof len;
 		}
 	}
 	/* Values stand one behind another in the record, too. */
@@ -128,16 +129,19 @@ static int place_values(const struct shape *shape, const uint8_t *p, const uint8
 	const uint8_t *values;
 
 	for (unsigned i = 0; i < shape->n; i++) {
+		uint32_t len;
+
 		cells[i] = shape->cells[i];
 		if (end - p < 1)
 			return -EBADMSG;
-		cells[i].value.len = *p++;
-		if (cells[i].value.len < LONG)
-			continue;
-		if (end - p < 4)
+		len = *p++;
+		if (len == LONG && end - p < (ptrdiff_t)sizeof len)
 			return -EBADMSG;
-		cells[i].value.len = le_get32(p);
-		p += 4;
+		if (len == LONG) {
+			memcpy(&len, p, sizeof len);
+			p += sizeof len;
+		}
+		cells[i].value.len = len;
 	}
 	values = p;
 	for (unsigned i = 0; i < shape->n; i++) {
@@ -166,8 +170,8 @@ int sort_unpack(const struct shapes *shapes, struct slice packed, struct buf *sc
 	if (packed.len < FIXED)
 		return -EBADMSG;
 	shape = shapes->list[*p];
-	stamp.event_ns = (int64_t)le_get64(p + 1);
-	stamp.origin = le_get64(p + 9);
+	memcpy(&stamp.event_ns, p + 1, sizeof stamp.event_ns);
+	memcpy(&stamp.origin, p + 9, sizeof stamp.origin);
 	rc = place_values(shape, p + FIXED, p + packed.len, cells);
 	if (rc < 0)
 		return rc;
