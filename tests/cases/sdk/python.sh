@@ -68,7 +68,7 @@ assert runner.failures == 0 and runner.tries >= 10, (runner.failures, runner.tri
 print("ok: %d examples" % runner.tries)
 END
 cat > "$DIR/use.py" <<'END'
-import datetime, math, os, sys, threading
+import ctypes, datetime, math, os, sys, threading
 import numpy as np
 import featurefs
 from featurefs import MISSING, NULL, PRESENT
@@ -106,7 +106,7 @@ for way in (store, featurefs.Store(mount, mount_only=True)):
 # More names than one conversation with the mount has room for.
 wide = ["e1"] + ["x" * 200 + str(i) for i in range(25000)] + ["e1"]
 assert featurefs.Store(mount, mount_only=True).view(["all_types/i", "all_types/s"]).get(wide).valid("i").nonzero()[0].tolist() == [0, 25001]
-assert batch.to_dict()["i"] == [-5, None, None]
+assert batch.to_dict()["i"] == [-5, None, None] and batch.to_dict()["t"] == [seen, None, None] and batch.to_dict()["hist"] == [[1, 2], None, None]
 matrix = store.view(["all_types/i", "all_types/vec", "all_types/b"]).get(["e1", "nobody"]).to_matrix()
 assert matrix.shape == (2, 5) and matrix[0].tolist() == [-5, 1, 2, -3, 1] and np.isnan(matrix[1]).all()
 try:
@@ -144,7 +144,14 @@ assert rank.columns == ("c", "v") and rank.keys == ("user_id",) and rank.get_one
 
 arrow = many.get_arrow([1, 2, 9999], event_times=True, status=True)
 schema, array = arrow.__arrow_c_array__()
-assert "arrow_schema" in repr(schema) and "arrow_array" in repr(array)
+assert "arrow_schema" in repr(schema) and "arrow_array" in repr(array) and "arrow_schema" in repr(arrow.__arrow_c_schema__())
+# Taken twice, and each of them lives without the other and the batch: struct ArrowArray begins with its length.
+length = ctypes.pythonapi.PyCapsule_GetPointer
+length.restype, length.argtypes = ctypes.POINTER(ctypes.c_int64), [ctypes.py_object, ctypes.c_char_p]
+again = arrow.__arrow_c_array__()[1]
+del arrow, schema, array
+assert length(again, b"arrow_array")[0] == 3 and length(again, b"arrow_array")[4] == 6, "three rows of two columns, each with its time and status"
+del again
 
 # Two values written together are equal in every batch, whatever thread reads.
 pair = store.view(["user_stats/clicks_7d"])
@@ -189,3 +196,39 @@ print("ok")
 END
 "$python" -X dev -W error::DeprecationWarning "$DIR/use.py" "$MNT" "$STORE"
 ok used
+
+# Whoever takes Arrow batches takes ours; these come with tools/setup bench.
+arrow=$(realpath -m "${BUILD:-build}/third/feast/bin/python")
+if [[ -x $arrow ]] && "$arrow" -c 'import pandas, polars, duckdb, pyarrow' 2> /dev/null; then
+	"$arrow" - "$MNT" <<'END'
+import datetime, sys
+import duckdb, pandas, polars, pyarrow
+import featurefs
+store = featurefs.Store(sys.argv[1])
+seen = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
+store.put("all_types", "x", {"l": 5, "s": "a", "vec": [1.0, 2.0, 3.0], "hist": [4, 5], "t": seen, "y": b"\0", "b": True})
+want = {"b": True, "l": 5, "s": "a", "y": b"\0", "t": seen, "vec": [1.0, 2.0, 3.0], "hist": [4, 5]}
+batch = store.view(["all_types/" + name for name in want]).get_arrow(["x", "nobody"])
+got = pyarrow.record_batch(batch)
+got.validate(full=True)
+assert got.to_pylist() == [want, dict.fromkeys(want)], got.to_pylist()
+rows = polars.DataFrame(batch).to_dicts()
+assert rows == [want, dict.fromkeys(want)], rows
+assert duckdb.sql("select sum(l), max(s), count(vec) from batch").fetchall() == [(5, "a", 1)]
+frame = pyarrow.table(batch).to_pandas() if not hasattr(pandas.DataFrame, "from_arrow") else pandas.DataFrame.from_arrow(batch)
+assert frame["l"][0] == 5 and frame["s"].isna()[1], frame
+for many in (pandas.DataFrame({"user_id": ["f1", "f2"], "clicks_7d": [1, 2]}), polars.DataFrame({"user_id": ["f1", "f2"], "clicks_7d": [1, 2]}),
+             pyarrow.table({"user_id": ["f1", "f2"], "clicks_7d": [1, 2]})):
+    store.put("user_stats", "f2", {"clicks_7d": 9}, force=True, event_time="2020-01-01T00:00:00Z")
+    report = store.put_frame("user_stats", many)
+    assert report["state"] == "done" and report["rows_read"] == "2", report
+    assert store.view(["user_stats/clicks_7d"]).get(["f1", "f2"])["clicks_7d"].tolist() == [1, 2]
+try:
+    store.put_frame("user_stats", pandas.DataFrame({"user_id": ["f1"], "nothing": [1]}))
+    raise SystemExit("a load that is refused")
+except featurefs.Refused as error:
+    assert "nothing" in str(error), error
+print("ok")
+END
+	ok 'pandas, polars, DuckDB and pyarrow'
+fi

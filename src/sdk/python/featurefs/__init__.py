@@ -427,7 +427,8 @@ class View:
         """The same as an Arrow record batch by the PyCapsule protocol: ``pyarrow.record_batch(view.get_arrow(ids))``, and polars, pandas and DuckDB
         take it as it is."""
         keys, n = self._keys(ids)
-        return ArrowBatch(*self._view.arrow(keys, n, raw, (1 if event_times else 0) | (2 if status else 0)))
+        flags = (1 if event_times else 0) | (2 if status else 0)
+        return ArrowBatch(self._view, flags, self._view.arrow(keys, n, raw, flags))
 
     def _keys(self, ids):
         if isinstance(ids, dict):
@@ -532,7 +533,9 @@ class Batch:
         out = {}
         for name in self._columns:
             values = self[name]
-            listed = values.tolist() if values.dtype != object else list(values)
+            listed = values.tolist() if values.dtype != object else [v.tolist() if hasattr(v, "tolist") else v for v in values]
+            if self._columns[name].field.base == _TIMESTAMP and not self._columns[name].field.is_array:
+                listed = [when and when.replace(tzinfo=datetime.timezone.utc) for when in listed]
             out[name] = [value if ok else None for value, ok in zip(listed, self.valid(name).tolist())]
         return out
 
@@ -574,13 +577,13 @@ class Batch:
 
 
 class ArrowBatch:
-    """A record batch that Arrow's users take: it has ``__arrow_c_array__`` and ``__arrow_c_schema__``. It can be taken once."""
+    """A record batch that Arrow's users take by the PyCapsule protocol, as often as they like: nothing is copied."""
 
-    def __init__(self, schema, array):
-        self._schema, self._array = schema, array
+    def __init__(self, view, flags, batch):
+        self._view, self._flags, self._batch = view, flags, batch
+
+    def __arrow_c_schema__(self):
+        return self._view.arrow_schema(self._flags)
 
     def __arrow_c_array__(self, requested_schema=None):
-        if self._array is None:
-            raise ValueError("this batch was taken already")
-        schema, array, self._schema, self._array = self._schema, self._array, None, None
-        return schema, array
+        return self.__arrow_c_schema__(), _featurefs.arrow_array(self._batch)

@@ -13,6 +13,7 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include "featurefs.h"
@@ -894,25 +895,125 @@ static PyObject *capsule_of(void *takes, const char *name, void (*release)(PyObj
 	return capsule;
 }
 
-/* arrow(keys, n, raw, flags) -> (schema capsule, array capsule) */
+/*
+ * What was read, for any number of those who take it: DuckDB asks an object more than once. Each export is a tree of its own whose nodes point at
+ * the same buffers and hold the batch: a consumer may keep a child and let go of the rest, in any thread, with or without the GIL.
+ */
+struct shared {
+	atomic_uint refs;
+	struct ArrowArray array;
+};
+
+static void shared_drop(struct shared *shared)
+{
+	if (atomic_fetch_sub(&shared->refs, 1) > 1)
+		return;
+	if (shared->array.release)
+		shared->array.release(&shared->array);
+	free(shared);
+}
+
+static void free_shared(PyObject *capsule)
+{
+	shared_drop(PyCapsule_GetPointer(capsule, "featurefs.batch"));
+}
+
+static void release_node(struct ArrowArray *node)
+{
+	struct shared *shared = node->private_data;
+
+	for (int64_t i = 0; i < node->n_children; i++) {
+		if (node->children[i]->release)
+			node->children[i]->release(node->children[i]);
+		free(node->children[i]);
+	}
+	free(node->children);
+	node->release = NULL;
+	shared_drop(shared);
+}
+
+static int export_node(struct shared *shared, const struct ArrowArray *from, struct ArrowArray *to)
+{
+	*to = *from;
+	to->n_children = 0;
+	to->children = from->n_children ? calloc((size_t)from->n_children, sizeof *to->children) : NULL;
+	to->release = release_node;
+	to->private_data = shared;
+	atomic_fetch_add(&shared->refs, 1);
+	if (from->n_children && !to->children)
+		return -1;
+	for (; to->n_children < from->n_children; to->n_children++) {
+		struct ArrowArray *child = calloc(1, sizeof *child);
+
+		if (!child)
+			return -1;
+		to->children[to->n_children] = child;
+		if (export_node(shared, from->children[to->n_children], child) < 0) {
+			to->n_children++;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* arrow_array(batch) -> array capsule */
+static PyObject *export_array(PyObject *module, PyObject *batch)
+{
+	struct shared *shared = PyCapsule_GetPointer(batch, "featurefs.batch");
+	struct ArrowArray *array = shared ? calloc(1, sizeof *array) : NULL;
+
+	(void)module;
+	if (!shared)
+		return NULL;
+	if (!array || export_node(shared, &shared->array, array) < 0) {
+		if (array && array->release)
+			array->release(array);
+		free(array);
+		return PyErr_NoMemory();
+	}
+	return capsule_of(array, "arrow_array", free_array);
+}
+
+/* schema(flags) -> schema capsule */
+static PyObject *view_arrow_schema(PyObject *obj, PyObject *args)
+{
+	struct view *self = (struct view *)obj;
+	struct ArrowSchema *schema;
+	unsigned flags;
+	int rc;
+
+	if (!PyArg_ParseTuple(args, "I", &flags))
+		return NULL;
+	schema = calloc(1, sizeof *schema);
+	if (!schema)
+		return PyErr_NoMemory();
+	rc = featurefs_view_schema(self->view, flags, schema);
+	if (rc < 0) {
+		free(schema);
+		return raise_error(rc);
+	}
+	return capsule_of(schema, "arrow_schema", free_schema);
+}
+
+/* arrow(keys, n, raw, flags) -> batch, for arrow_array */
 static PyObject *view_arrow(PyObject *obj, PyObject *args)
 {
 	struct view *self = (struct view *)obj;
 	struct key_set *set = calloc(1, sizeof *set);
-	struct ArrowSchema *schema = calloc(1, sizeof *schema);
-	struct ArrowArray *array = calloc(1, sizeof *array);
-	PyObject *keys, *first, *second;
+	struct shared *shared = calloc(1, sizeof *shared);
+	struct ArrowSchema schema = { 0 };
+	PyObject *keys;
 	unsigned flags;
 	Py_ssize_t n;
 	int raw, rc = 0, is_ready = 0;
 
-	if (!set || !schema || !array)
+	if (!set || !shared)
 		PyErr_NoMemory();
 	else if (PyArg_ParseTuple(args, "OnpI", &keys, &n, &raw, &flags) && take_keys(set, keys, n, raw) == 0)
 		is_ready = 1;
 	if (is_ready) {
 		Py_BEGIN_ALLOW_THREADS
-		rc = featurefs_read_arrow(self->view, set->keys, set->n, (size_t)n, flags, schema, array);
+		rc = featurefs_read_arrow(self->view, set->keys, set->n, (size_t)n, flags, &schema, &shared->array);
 		Py_END_ALLOW_THREADS
 		if (rc < 0)
 			raise_error(rc);
@@ -921,13 +1022,12 @@ static PyObject *view_arrow(PyObject *obj, PyObject *args)
 		release_keys(set);
 	free(set);
 	if (!is_ready || rc < 0) {
-		free(schema);
-		free(array);
+		free(shared);
 		return NULL;
 	}
-	first = capsule_of(schema, "arrow_schema", free_schema);
-	second = capsule_of(array, "arrow_array", free_array);
-	return first && second ? Py_BuildValue("(NN)", first, second) : NULL;
+	schema.release(&schema);
+	atomic_init(&shared->refs, 1);
+	return capsule_of(shared, "featurefs.batch", free_shared);
 }
 
 /* ---- fields of a view ---- */
@@ -1029,6 +1129,7 @@ static PyMethodDef view_methods[] = {
 	{ "one", view_one, METH_O, NULL },
 	{ "read", view_read, METH_VARARGS, NULL },
 	{ "arrow", view_arrow, METH_VARARGS, NULL },
+	{ "arrow_schema", view_arrow_schema, METH_VARARGS, NULL },
 	{ "fields", view_fields, METH_NOARGS, NULL },
 	{ "keys", view_keys, METH_NOARGS, NULL },
 	{ NULL, NULL, 0, NULL },
@@ -1050,6 +1151,7 @@ static PyType_Spec view_spec = {
 static PyMethodDef module_methods[] = {
 	{ "escape", escape, METH_VARARGS, NULL },
 	{ "texts", fill_texts, METH_VARARGS, NULL },
+	{ "arrow_array", export_array, METH_O, NULL },
 	{ "library_version", library_version, METH_NOARGS, NULL },
 	{ "set_error", set_error, METH_O, NULL },
 	{ NULL, NULL, 0, NULL },
