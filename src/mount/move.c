@@ -172,6 +172,8 @@ static int check_replace(struct rename *ren)
 static int write_scratch(struct rename *ren, struct node *node)
 {
 	struct scratch *scratch = node->scratch;
+	int64_t event_ns = INGEST_NOW;
+	struct buf bytes = { 0 };
 	struct job *job;
 	int rc = check_replace(ren);
 
@@ -179,11 +181,16 @@ static int write_scratch(struct rename *ren, struct node *node)
 		node_drop(ren->mount, node);
 		return rc;
 	}
+	/* A job takes mount->lock, which scratch->lock is to be inside of. */
 	pthread_mutex_lock(&scratch->lock);
-	job = rename_job(ren, end_written, slice_of(scratch->data, scratch->len));
-	if (job && scratch->mtime_set)
-		job->origin.event_ns = scratch->mtime_ns;
+	buf_append(&bytes, scratch->data, scratch->len);
+	if (scratch->mtime_set)
+		event_ns = scratch->mtime_ns;
 	pthread_mutex_unlock(&scratch->lock);
+	job = buf_error(&bytes) < 0 ? NULL : rename_job(ren, end_written, buf_slice(&bytes));
+	buf_release(&bytes);
+	if (job)
+		job->origin.event_ns = event_ns;
 	if (!job) {
 		node_drop(ren->mount, node);
 		return -ENOMEM;

@@ -4,7 +4,7 @@
  *
  * Locks: mount->lock guards the node table, the lists of write handles and of commits behind a close, and every field marked [L]. It is
  * held for a few dozen instructions and never while anything is read, written or replied. edit->lock and scratch->lock guard one
- * file's bytes; mount->lock may be taken inside of them, never the other way round.
+ * file's bytes; mount->lock may be taken inside of edit->lock, and scratch->lock inside of mount->lock, never the other way round.
  */
 #ifndef MOUNT_PRIVATE_H
 #define MOUNT_PRIVATE_H
