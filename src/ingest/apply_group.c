@@ -138,6 +138,18 @@ static int make_group(struct ingest *ingest, const struct ingest_request *req, c
 	return apply_put_group(commit, grp);
 }
 
+/* Takes over the group's next form, if whoever is above finds nothing wrong with it. */
+static int put_judged(struct ingest *ingest, struct catalog_group *next, struct why *why)
+{
+	int rc = ingest->options.check_group ? ingest->options.check_group(next, why) : 0;
+
+	if (rc < 0) {
+		catalog_group_unref(next);
+		return rc;
+	}
+	return apply_put_group(&ingest->commit, next);
+}
+
 static int define_group(struct ingest *ingest, const struct ingest_request *req, const struct change *chg,
 			const struct catalog_group *grp, struct ingest_result *result, struct why *why)
 {
@@ -158,7 +170,7 @@ static int define_group(struct ingest *ingest, const struct ingest_request *req,
 	if (rc == 0)
 		rc = catalog_group_evolve(grp, next, rows, commit->clock.now_ns, &evolved, why);
 	if (rc == 0)
-		rc = apply_put_group(commit, evolved);
+		rc = put_judged(ingest, evolved, why);
 	catalog_group_unref(next);
 	result->group_id = grp->id;
 	return rc;
@@ -284,7 +296,7 @@ static int set_attr(struct ingest *ingest, const struct ingest_request *req, con
 	rc = has_rows(commit, grp->id, &rows);
 	if (rc == 0)
 		rc = catalog_attr_set(grp, name, chg->removes ? NULL : &value, rows, commit->clock.now_ns, &next, why);
-	return rc < 0 ? rc : apply_put_group(commit, next);
+	return rc < 0 ? rc : put_judged(ingest, next, why);
 }
 
 /* The sweep has taken the last row of a removed group: what else was its own goes now. */

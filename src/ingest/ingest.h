@@ -50,6 +50,9 @@ struct ingest_options {
 	int64_t future_ns;	/* event times further ahead of the clock are refused */
 	int64_t tombstone_ns;	/* tombstones are kept this long */
 	int64_t sweep_ns;	/* time between two sweeps; 0: none by itself */
+	/* Judges a group's definition, beyond the catalog's own rules, before it is taken: -EINVAL with the reason. NULL: there is nothing more to judge.
+	 * Called inside of the commit. */
+	int (*check_group)(const struct catalog_group *grp, struct why *why);
 	/* Called in each commit that changes rows or the catalog, around the commit of the map; both may be NULL. Before the first call
 	 * nobody sees anything new; between the two a reader may see the old or the new; both are told the same. The caller
 	 * leads the commit, holds no lock, and does not answer the writers before both have returned. */

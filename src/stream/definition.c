@@ -106,6 +106,25 @@ int definition_read(const struct catalog_group *grp, const char *stream, struct 
 	return 0;
 }
 
+int stream_check_group(const struct catalog_group *grp, struct why *why)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < grp->n_sections; i++) {
+		const char *name = grp->sections[i].name;
+		struct definition def;
+
+		if (strncmp(name, "stream ", 7))
+			continue;
+		rc = definition_read(grp, name + 7, NULL, &def, why);
+		if (rc == 0)
+			definition_release(&def);
+		else if (rc == -EINVAL)
+			why_prefix(why, "[%s]", name);
+	}
+	return rc;
+}
+
 void definition_release(struct definition *def)
 {
 	stream_mapping_free(def->map);

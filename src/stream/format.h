@@ -62,7 +62,4 @@ void stream_mapping_free(struct stream_mapping *map);		/* NULL is fine */
  * here but by ingest. */
 int stream_mapping_decode(struct stream_mapping *map, const struct stream_message *msg, struct stream_row *out, struct why *why);
 
-/* Compiles every stream of a definition, to refuse one that could not work where it is written. -EINVAL, -ENOMEM. */
-int stream_check_group(const struct catalog_group *grp, struct why *why);
-
 #endif

@@ -389,20 +389,3 @@ void stream_mapping_free(struct stream_mapping *map)
 	catalog_group_unref(map->grp);
 	free(map);
 }
-
-int stream_check_group(const struct catalog_group *grp, struct why *why)
-{
-	int rc = 0;
-
-	for (unsigned i = 0; rc == 0 && i < grp->n_sections; i++) {
-		struct stream_mapping *map = NULL;
-
-		if (!behind_prefix(grp->sections[i].name, "stream "))
-			continue;
-		rc = stream_mapping_new(grp, &grp->sections[i], NULL, &map, why);
-		if (rc == -EINVAL)
-			why_prefix(why, "[%s]", grp->sections[i].name);
-		stream_mapping_free(map);
-	}
-	return rc;
-}

@@ -45,6 +45,9 @@ int stream_property_check(const char *name, const char *value, struct why *why);
 /* May its value be a secret, which nobody should see? */
 bool stream_property_is_secret(const char *name);
 
+/* Could every stream of a definition work? For whoever writes one, to be told at once. -EINVAL with the section and the reason, -ENOMEM. */
+int stream_check_group(const struct catalog_group *grp, struct why *why);
+
 /* Copies what it needs of the options' texts. Lanes of the present catalog are there when it returns. */
 int stream_start(const struct stream_options *options, struct stream **out, struct why *why);
 /* Finishes the commits under way; every command is answered. NULL is fine. */

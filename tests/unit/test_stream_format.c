@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "store/store.h"
 #include "stream/format.h"
+#include "stream/stream.h"
 #include "test.h"
 
 static const char features[] =
