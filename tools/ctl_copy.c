@@ -2,13 +2,16 @@
 /*
  * Backup and restore. Both are the store's own copy of one snapshot: a backup is a store, closed cleanly, so that it
  * can be mounted, dumped and verified where it lies, and restoring it is one more copy with a proof before and after.
- * Nothing is ever written over: the target must be new or empty.
+ * Nothing is ever written over: the target must be new or empty. Dead letters of streams lie beside the map and go along.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "ctl.h"
 #include "base/clock.h"
 
@@ -57,6 +60,82 @@ static uint64_t measure_map(const char *dir)
 	return (uint64_t)st.st_size;
 }
 
+/* ---- dead letters, which lie beside the map ---- */
+
+static int copy_bytes(int from, int to)
+{
+	char bytes[65536];
+	ssize_t n;
+
+	while ((n = read(from, bytes, sizeof bytes)) > 0)
+		for (ssize_t done = 0, put; done < n; done += put) {
+			put = write(to, bytes + done, (size_t)(n - done));
+			if (put < 0)
+				return -errno;
+		}
+	return n < 0 || fsync(to) < 0 ? -errno : 0;
+}
+
+static int copy_file(int from_dir, int to_dir, const char *name)
+{
+	int from = openat(from_dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), to, rc;
+
+	if (from < 0)
+		return errno == ENOENT ? 0 : -errno;	/* they rotate */
+	to = openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	rc = to < 0 ? -errno : copy_bytes(from, to);
+	if (to >= 0)
+		close(to);
+	close(from);
+	return rc;
+}
+
+static int open_folder(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A folder's files, or its folders' where it is the one of all groups. */
+static int copy_folder(int from_dir, int to_dir, const char *name, bool has_folders)
+{
+	int from = open_folder(from_dir, name), to = -1, rc = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	if (from < 0)
+		return from == -ENOENT ? 0 : from;
+	if (mkdirat(to_dir, name, 0700) < 0 || (to = open_folder(to_dir, name)) < 0)
+		rc = to < -1 ? to : -errno;
+	dir = fdopendir(from);
+	while (rc == 0 && dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			rc = has_folders ? copy_folder(from, to, entry->d_name, false) : copy_file(from, to, entry->d_name);
+	if (rc == 0 && (!dir || fsync(to) < 0))
+		rc = -errno;
+	if (dir)
+		closedir(dir);
+	else
+		close(from);
+	if (to >= 0)
+		close(to);
+	return rc;
+}
+
+/* Behind the map, so that every letter that the copied map counts is there; what came since is taken out by the lane, for its message is read again. */
+static int copy_dead_letters(const char *from, const char *to)
+{
+	int from_dir = open_folder(AT_FDCWD, from), to_dir = open_folder(AT_FDCWD, to);
+	int rc = from_dir < 0 ? from_dir : to_dir < 0 ? to_dir : copy_folder(from_dir, to_dir, "dead", true);
+
+	if (from_dir >= 0)
+		close(from_dir);
+	if (to_dir >= 0)
+		close(to_dir);
+	return rc;
+}
+
 /* Copies and says how much and how long. */
 static int copy(const struct ctl *ctl, const char *from, const char *to, bool quiet)
 {
@@ -73,6 +152,11 @@ static int copy(const struct ctl *ctl, const char *from, const char *to, bool qu
 	rc = store_copy(store, to, step, &progress, &why);
 	ctl_progress_end(&progress);
 	store_close(store);
+	if (rc == 0) {
+		rc = copy_dead_letters(from, to);
+		if (rc < 0)
+			why_fail(&why, -rc, "the dead letters can't be copied: %s", strerror(-rc));
+	}
 	if (rc < 0)
 		return ctl_fail(ctl, CTL_FAILURE, "%s; what there is of %s is no store, remove it",
 				why.text[0] ? why.text : strerror(-rc), to);

@@ -93,6 +93,16 @@ eventually 20 lane_is g.events replayed 17
 eventually 20 lane_is g.events replaying no
 same "$(wc -l < "$dead")" 8
 
+# A backup has them, too, and what is restored from it.
+featurectl -m "$MNT" backup -q "$DIR/backup" > "$DIR/said"
+featurectl restore -q "$DIR/backup" "$DIR/restored" > "$DIR/said"
+for copy in backup restored; do
+	(cd "$STORE/dead" && find . -type f -exec cmp {} "$DIR/$copy/dead/{}" \;) > "$DIR/differ"
+	same "$(cat "$DIR/differ")" '' "$copy"
+	same "$(cat "$DIR/$copy"/dead/*/events | wc -l)" 8
+done
+ok 'a backup has the letters'
+
 # A producer whose clock is ahead by a year, and one a year behind.
 kcat -P -b "$BROKERS" -t later -k '' <<< "{\"user\":\"ahead\",\"at\":\"$(date -u -d '+1 year' +%FT%TZ)\",\"n\":1}"
 kcat -P -b "$BROKERS" -t later -k '' <<< "{\"user\":\"behind\",\"at\":\"$(date -u -d '-1 year' +%FT%TZ)\",\"n\":1}"
