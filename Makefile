@@ -66,7 +66,7 @@ BENCH := $(wildcard tests/bench/*.c)
 PRELOAD := $(wildcard tests/torture/*_preload.c)
 HELPERS := $(wildcard tests/helpers/*.c)
 TORTURE := $(filter-out $(PRELOAD),$(wildcard tests/torture/*.c))
-KAFKA := $(wildcard tests/kafka/*.c)
+KAFKA := $(wildcard tests/kafka/*.c tools/kafka/*.c)
 MAN := $(wildcard etc/man/*.[1-8])
 
 obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
@@ -211,7 +211,7 @@ $(OUT)/%_preload.so: %_preload.c | need-libs
 .PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-load torture-power torture-stream torture-hunt torture-histories test-programs
 demo:	## installs what is missing, builds, and shows the main job on this machine's package database
 	@tools/setup build
-	@$(MAKE) --no-print-directory -j $(shell nproc) all
+	@$(MAKE) --no-print-directory -j $(shell nproc) all $(OUT)/tools/kafka/mock
 	@tools/demo $(OUT)
 
 setup:	## installs what building and testing need (Debian, as root)

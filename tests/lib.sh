@@ -328,11 +328,11 @@ restart_broker() {
 # start_mock [TOPIC:PARTITIONS...]: librdkafka's mock broker, in memory and without Java, which ends with the case; $BROKERS says where it is.
 start_mock() {
 	need kcat
-	coproc MOCK { exec "$BIN/tests/kafka/mock" "$@" 2>> "$DIR/mock.log"; }
+	coproc MOCK { exec "$BIN/tools/kafka/mock" "$@" 2>> "$DIR/mock.log"; }
 	read -r BROKERS <&"${MOCK[0]}" || fail "the mock broker does not start: $(cat "$DIR/mock.log")"
 }
 
-# mock COMMAND...: tells it something; see tests/kafka/mock.c.
+# mock COMMAND...: tells it something; see tools/kafka/mock.c.
 mock() {
 	local said
 
