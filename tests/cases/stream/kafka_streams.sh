@@ -4,7 +4,6 @@
 # counts from its topic, cat shows them.
 # limit: 300
 # slow
-# long
 . "$TESTS/lib.sh"
 need javac
 

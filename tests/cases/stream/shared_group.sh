@@ -5,7 +5,6 @@
 # limit: 400
 # claims: F3
 # slow
-# long
 . "$TESTS/lib.sh"
 
 start_broker
