@@ -46,3 +46,6 @@ sed -i 's/^feature.n = /entity = key\nfeature.n = /' "$DIR/schema"
 cat "$DIR/schema" > "$MNT/g/.schema"
 expect_fail EINVAL setfattr -n user.entity -v user,item "$MNT/g"
 same "$(getfattr --only-values -n user.entity "$MNT/g")" user
+# A section can be appended, as to any file.
+printf '[stream t]\ntopic = t\n' >> "$MNT/g/.schema"
+eventually 20 lane_is g.t state broken
