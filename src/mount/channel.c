@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection to the kernel: mounting, the loop of its threads, unmounting. Each of the two mounts has one.
- *
- * The threads read requests in a loop of our own, which libfuse's public calls suffice for: a fixed number of threads, each with its
- * buffer, none of which comes and goes with the load. They end when the kernel says that the file system is no longer mounted; so it is
+ * A connection to the kernel: mounting, unmounting, and in between the threads of its crew. Each of the two mounts has one. It is
  * stopped by unmounting it, and what is under way then is answered as ever.
  */
 #include "mount/channel.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +18,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "base/mounts.h"
+#include "mount/crew.h"
 
 extern char **environ;
 
@@ -145,8 +144,7 @@ int channel_open(struct channel *channel, const struct channel_options *options,
 	int rc;
 
 	*channel = (struct channel){ .n_threads = options->threads ? options->threads : 1 };
-	channel->threads = calloc(channel->n_threads, sizeof *channel->threads);
-	rc = channel->threads ? check_mountpoint(options->mountpoint, &channel->mountpoint, why) : -ENOMEM;
+	rc = check_mountpoint(options->mountpoint, &channel->mountpoint, why);
 	if (rc == 0)
 		rc = open_session(channel, options, why);
 	if (rc < 0)
@@ -156,40 +154,9 @@ int channel_open(struct channel *channel, const struct channel_options *options,
 
 /* ---- running ---- */
 
-static void *serve(void *arg)
-{
-	struct channel *channel = arg;
-	struct fuse_buf buf = { 0 };
-	int rc;
-
-	for (;;) {
-		rc = fuse_session_receive_buf(channel->session, &buf);
-		if (rc == -EINTR || rc == -EAGAIN)
-			continue;
-		if (rc <= 0)
-			break;
-		fuse_session_process_buf(channel->session, &buf);
-	}
-	free(buf.mem);
-	if (rc < 0 && rc != -ENODEV)
-		atomic_store(&channel->loop_rc, rc);
-	return NULL;
-}
-
 int channel_run(struct channel *channel)
 {
-	unsigned n = 0;
-	int err = 0;
-
-	while (n < channel->n_threads && !(err = pthread_create(&channel->threads[n], NULL, serve, channel)))
-		n++;
-	if (n == 0)
-		return -err;
-	if (err)
-		log_warn("only %u of %u threads could be started: %s", n, channel->n_threads, strerror(err));
-	while (n)
-		pthread_join(channel->threads[--n], NULL);
-	return atomic_load(&channel->loop_rc);
+	return crew_run(channel->session, channel->n_threads);
 }
 
 /* For a daemon that is not root's. */
@@ -227,6 +194,5 @@ void channel_close(struct channel *channel)
 		fuse_session_destroy(channel->session);
 	}
 	free(channel->mountpoint);
-	free(channel->threads);
 	*channel = (struct channel){ 0 };
 }

@@ -4,17 +4,13 @@
 #define MOUNT_CHANNEL_H
 
 #include <fuse_lowlevel.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include "base/why.h"
 
 struct channel {
 	struct fuse_session *session;
 	char *mountpoint;		/* resolved */
-	pthread_t *threads;
 	unsigned n_threads;
-	atomic_int loop_rc;
 };
 
 struct channel_options {

@@ -5,23 +5,9 @@
 # limit: 90
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/fsop.sh"
+. "$TESTS/helpers/stall.sh"
 
-stall=$BIN/tests/torture/stall_preload.so
-if [[ ! -e $stall ]]; then
-	need cc
-	stall=$DIR/stall.so
-	cc -shared -fPIC -D_GNU_SOURCE -o "$stall" "$TESTS/torture/stall_preload.c" -ldl
-fi
-# A sanitizer's own library must come first.
-case $SAN in
-*address*) stall="$(cc -print-file-name=libasan.so) $stall" ;;
-*thread*) stall="$(cc -print-file-name=libtsan.so) $stall" ;;
-esac
-export STALL_FILE=$DIR/stall
-mkdir "$DIR/bin"
-printf '#!/bin/sh\nexec env LD_PRELOAD="%s" "%s/featurefs" "$@"\n' "$stall" "$BIN" > "$DIR/bin/featurefs"
-chmod +x "$DIR/bin/featurefs"
-PATH="$DIR/bin:$PATH" start_daemon
+start_stalling
 define g <<'END'
 [feature n]
 type = int64
