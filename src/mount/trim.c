@@ -20,7 +20,7 @@
 #include <sys/uio.h>
 
 enum {
-	NODES_MAX = 65536,	/* 13 MB here, some 80 in the kernel */
+	NODES_MAX = 32768,	/* 7 MB here, some 40 in the kernel */
 	BATCH = 512,		/* what the kernel takes in one go */
 	CHAINS_A_LOOK = 128,	/* looked at under the lock in one go: some 10 us */
 	CHAINS_A_STEP = 1024,	/* looked at between two messages */
