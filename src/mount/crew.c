@@ -95,8 +95,10 @@ static void *serve(void *arg)
 
 	while (hand->number < atomic_load(&crew->n_wanted) || stand_by(hand)) {
 		rc = fuse_session_receive_buf(crew->session, &buf);
-		if (rc == -EINTR || rc == -EAGAIN)
+		if (rc == -EINTR || rc == -EAGAIN) {
+			rc = 0;
 			continue;
+		}
 		if (rc <= 0)
 			break;
 		atomic_fetch_add(&hand->turns, 1);
