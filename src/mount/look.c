@@ -316,6 +316,7 @@ static int look_in(struct mount *mount, const struct serve_view *view, struct no
 
 int look_up(struct mount *mount, struct node *dir, const char *name, pid_t caller, struct fuse_entry_param *out)
 {
+	bool is_unsettled = atomic_load(&mount->unsettled);
 	struct target target;
 	struct serve_view view;
 	int rc;
@@ -330,6 +331,9 @@ int look_up(struct mount *mount, struct node *dir, const char *name, pid_t calle
 		rc = look_in(mount, &view, dir, &target, name, caller, out);
 		serve_end(&view);
 	} while (rc == -EAGAIN);
+	/* Its times are those of its values, and one may be closed but not committed yet: a stat is to ask, and waits for that. */
+	if (rc == 0 && is_unsettled && target.kind == NODE_GROUP)
+		out->attr_timeout = 0;
 	return rc;
 }
 
