@@ -34,7 +34,7 @@ const (
 	entities   = 2
 	features   = 2
 	writers    = 4
-	readers    = 8
+	readers    = 5 // of files; more, and the checker can no longer decide what a busy machine makes of it
 	roundTime  = 250 * time.Millisecond
 	checkTime  = 60 * time.Second
 	opsAtMost  = 1500 // of a client in a round
