@@ -318,14 +318,13 @@ int edit_open(struct mount *mount, struct node *node, const struct target *targe
 	return 0;
 }
 
-/* The last close: the node's name is its own again, unless another node stands for it by now. */
+/* The last close: the node's name is its own again, unless another node stands for it by now. The node stays for whoever still holds the handle. */
 static void leave_node_locked(struct mount *mount, struct edit *edit)
 {
 	struct node *node = edit->handle.node;
 
 	if (--node->n_edits == 0)
 		attach_locked(mount, node);
-	node_drop_locked(mount, node);
 }
 
 static void unlist_locked(struct mount *mount, struct edit *edit)
@@ -344,6 +343,8 @@ void edit_drop(struct mount *mount, struct edit *edit)
 
 	pthread_mutex_lock(&mount->lock);
 	is_last = --edit->refs == 0;
+	if (is_last)
+		node_drop_locked(mount, edit->handle.node);
 	pthread_mutex_unlock(&mount->lock);
 	if (is_last)
 		free_edit(edit);
