@@ -439,16 +439,14 @@ struct nearest {
 	char name[64];
 };
 
-static void try_name(struct nearest *near, const char *section, const char *dot, const char *key)
+/* Is `name` nearer than what was found? Then `whole` is what was meant. */
+static void try_name(struct nearest *near, const char *name, const char *whole)
 {
-	char name[64];
-	unsigned d;
+	unsigned d = distance(near->wanted, name);
 
-	snprintf(name, sizeof(name), "%s%s%s", section, dot, key);
-	d = distance(near->wanted, name);
 	if (d < near->distance) {
 		near->distance = d;
-		memcpy(near->name, name, sizeof(name));
+		snprintf(near->name, sizeof near->name, "%s", whole);
 	}
 }
 
@@ -457,13 +455,16 @@ static int refuse_name(const char *name, struct why *why)
 {
 	struct nearest near = { .wanted = name, .distance = (unsigned)strlen(name) / 2 + 1 };
 
-	for (size_t i = 0; i < N_ROWS; i++) {
-		try_name(&near, table[i].section, ".", table[i].key);
-		if (!strchr(name, '.'))
-			try_name(&near, "", "", table[i].key);
-	}
 	for (size_t i = 0; i < N_WORDS; i++)
-		try_name(&near, "", "", words[i].name);
+		try_name(&near, words[i].name, words[i].name);
+	for (size_t i = 0; i < N_ROWS; i++) {
+		char whole[sizeof near.name];
+
+		snprintf(whole, sizeof whole, "%s.%s", table[i].section, table[i].key);
+		try_name(&near, whole, whole);
+		if (!strchr(name, '.'))		/* what belongs to the mount goes by its key alone */
+			try_name(&near, table[i].key, strcmp(table[i].section, "mount") ? whole : table[i].key);
+	}
 	if (near.name[0])
 		return why_fail(why, EINVAL, "unknown option %s; did you mean %s?", name, near.name);
 	return why_fail(why, EINVAL, "unknown option %s; --help lists them", name);

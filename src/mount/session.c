@@ -16,6 +16,7 @@ enum {
 	BACKGROUND_MAX = 256,		/* the kernel holds RELEASEs back that are more at once than this */
 	NAME_BYTES_MAX = 255,
 	BLOCK = 4096,
+	ENTITY_BYTES = 128,		/* about what the smallest row takes in the map, its name included */
 };
 
 /* ---- ops that are refused, and small ones ---- */
@@ -82,7 +83,9 @@ void session_statfs(const struct direct *lane, struct statvfs *out)
 		total = figures.map_bytes;
 	out->f_blocks = total / BLOCK;
 	out->f_bfree = out->f_bavail = total > used ? (total - used) / BLOCK : 0;
-	out->f_files = count_entities(lane);
+	/* As on any file system that makes inodes when they are needed, what is free is what space is left for. */
+	out->f_ffree = out->f_favail = (total > used ? total - used : 0) / ENTITY_BYTES;
+	out->f_files = count_entities(lane) + out->f_ffree;
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)

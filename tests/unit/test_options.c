@@ -83,6 +83,7 @@ static void test_refusals(void)
 {
 	static const struct { const char *words, *reason; } cases[] = {
 		{ "store mnt -o stroe.map_size=1G", "unknown option stroe.map_size; did you mean store.map_size?" },
+		{ "store mnt -o durability=relaxed", "unknown option durability; did you mean store.durability?" },
 		{ "store mnt -o alow_other", "unknown option alow_other; did you mean allow_other?" },
 		{ "store mnt -o zzzzzzzzzzzzzzzz", "unknown option zzzzzzzzzzzzzzzz; --help lists them" },
 		{ "store mnt -o store.map_size=1", "store.map_size = 1: must be 16M to 64T" },

@@ -52,6 +52,9 @@ for i in $(seq 40); do
 done > "$MNT/g/.upsert"
 sync -f "$MNT" 2> /dev/null || true
 same "$(($(df -B1 --output=used "$MNT" | tail -n 1) >= before))" 1
+read -r iused ifree <<< "$(df --output=iused,iavail "$MNT" | tail -n 1)"
+same "$iused" 42 'df -i: a group and its 41 entities'
+same "$((ifree > 100000))" 1 "df -i: room for $ifree more"
 stop_daemon
 ok file and command line
 
