@@ -16,13 +16,18 @@
  *	sdkop ask PATH FEATURE,...		answers each line of names with a line of their numbers, '-' for one that is not present; says
  *						"ready" first
  *	sdkop hold PATH SECONDS			reads rows, and stays in the middle of it
+ *
+ * SDKOP_FLAGS are flags of featurefs_open. SDKOP_SIGNALS=USEC: a signal comes each so many microseconds, whose handler does not restart
+ * what it interrupts, from before the store is opened to the end; how many came is said on stderr.
  */
 #include <errno.h>
 #include <featurefs.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -329,8 +334,32 @@ static int hold(unsigned seconds)
 	return featurefs_rows(fs, NULL, 0, stay, &seconds) < 0 ? fail("rows") : 0;
 }
 
+static volatile sig_atomic_t signals;
+
+static void count_signal(int number)
+{
+	(void)number;
+	signals++;
+}
+
+static void say_signals(void)
+{
+	fprintf(stderr, "%d signals\n", (int)signals);
+}
+
+static void send_signals(long every_us)
+{
+	const struct itimerval timer = { { 0, every_us }, { 0, every_us } };
+	const struct sigaction action = { .sa_handler = count_signal };
+
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+	atexit(say_signals);
+}
+
 int main(int argc, char **argv)
 {
+	const char *every = getenv("SDKOP_SIGNALS");
 	const char *mount_only = getenv("SDKOP_FLAGS");
 	const char *command = argc > 1 ? argv[1] : "";
 	uint64_t version;
@@ -338,6 +367,8 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 2;
+	if (every)
+		send_signals(strtol(every, NULL, 10));
 	if (featurefs_open(argv[2], mount_only ? (unsigned)strtoul(mount_only, NULL, 10) : 0, &fs) < 0)
 		return fail("open");
 	if (!strcmp(command, "where"))
