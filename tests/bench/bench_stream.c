@@ -369,8 +369,8 @@ static void fresh(const char *topic, long load, struct bench_figure *figure)
 	while (load && streams_consumed(&world, "g") < load)
 		usleep(10000);
 	warm_up(producer, topic);
-	/* Until both are there for sure. */
-	sleep(2);
+	/* Until both are there for sure, and the broker has compiled what it needs under such a load. */
+	sleep(load ? 15 : 3);
 	if (pthread_create(&arrivals, NULL, note_arrivals, consumer) || pthread_create(&readers, NULL, note_readable, NULL))
 		bench_die("cannot start a thread");
 	for (long i = 0; i < rounds; i++)
