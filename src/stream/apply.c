@@ -23,7 +23,7 @@
 #include "base/log.h"
 
 #define FREE_NS (80 * STREAM_MS)
-#define BUSY_NS (STREAM_MS * 6 / 5)
+#define BUSY_NS (2 * STREAM_MS)
 #define BUSY_FOR (200 * STREAM_MS)	/* after the last write of another lane */
 
 enum { BUSY_ROWS_MIN = 48, ROWS_MIN = 256 };
@@ -60,6 +60,7 @@ unsigned batches_allowed(const struct lane *lane)
 /* Has another lane written lately? */
 static void look_around(struct lane *lane)
 {
+	bool was_busy = is_busy(lane);
 	struct ingest_figures figures;
 	uint64_t others;
 
@@ -68,6 +69,9 @@ static void look_around(struct lane *lane)
 	if (others != lane->direct_seen)
 		lane->direct_ns = clock_monotonic();
 	lane->direct_seen = others;
+	/* Until the first commit beside the others tells. */
+	if (!was_busy && is_busy(lane) && lane->target > ROWS_MIN)
+		lane->target = ROWS_MIN;
 }
 
 /* The next batches take as long as they should, as far as this one tells. */
@@ -99,11 +103,7 @@ bool batch_is_empty(const struct batch *batch)
 
 bool batch_is_full(const struct lane *lane, const struct batch *batch)
 {
-	unsigned most = lane->target;
-
-	if (is_busy(lane) && most > ROWS_MIN)
-		most = ROWS_MIN;	/* until the first commit beside the others tells */
-	return batch->items.len / sizeof(struct item) >= most || batch->bytes >= BATCH_BYTES;
+	return batch->items.len / sizeof(struct item) >= lane->target || batch->bytes >= BATCH_BYTES;
 }
 
 /* ---- one batch ---- */
