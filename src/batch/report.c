@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/num.h"
 
 enum {
@@ -199,21 +200,11 @@ int report_parse(struct slice text, uint32_t group_id, struct batch_job **out)
 
 static int write_file(int dir_fd, struct slice text, bool sync)
 {
-	int fd = openat(dir_fd, "status.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc = 0;
-	const char *at = text.data;
+	int fd = openat(dir_fd, "status.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc;
 
 	if (fd < 0)
 		return -errno;
-	while (rc == 0 && text.len) {
-		ssize_t n = write(fd, at, text.len);
-
-		if (n < 0 && errno != EINTR)
-			rc = -errno;
-		if (n > 0) {
-			at += n;
-			text.len -= (size_t)n;
-		}
-	}
+	rc = file_write_fd(fd, text);
 	if (rc == 0 && sync && fsync(fd) < 0)
 		rc = -errno;
 	close(fd);

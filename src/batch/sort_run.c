@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/file.h"
 
 enum { MARK_BYTES = 64 << 10, WRITE_BYTES = 1 << 20 };
 
@@ -52,21 +53,11 @@ int run_writer_open(int dir_fd, struct run_writer *out)
 
 static int write_out(struct run_writer *writer)
 {
-	const char *p = writer->buf.data;
-	size_t left = writer->buf.len;
+	int rc = file_write_fd(writer->run->fd, buf_slice(&writer->buf));
 
-	while (left) {
-		ssize_t n = write(writer->run->fd, p, left);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		left -= (size_t)n;
-	}
-	buf_reset(&writer->buf);
-	return 0;
+	if (rc == 0)
+		buf_reset(&writer->buf);
+	return rc;
 }
 
 static int add_mark(struct run *run, struct slice entity)
