@@ -119,10 +119,10 @@ static double run_ours(unsigned number, double *out_cpu)
 	double rate, cpu;
 
 	streams_start(&world, number);
-	cpu = streams_cpu(&world);
+	cpu = streams_cpu(world.pid);
 	streams_define(&world, "g", "rate", "earliest");
 	rate = streams_rate(&world, "g", messages);
-	*out_cpu = streams_cpu(&world) - cpu;
+	*out_cpu = streams_cpu(world.pid) - cpu;
 	streams_stop(&world);
 	return rate;
 }

@@ -75,15 +75,15 @@ static inline void streams_stop(struct streams_world *w)
 		bench_die("cannot remove %s", w->store);
 }
 
-/* Processor time that it has used, in seconds. */
-static inline double streams_cpu(const struct streams_world *w)
+/* Processor time that a process has used, in seconds. */
+static inline double streams_cpu(pid_t pid)
 {
 	unsigned long user = 0, system_time = 0;
 	char path[64], text[1024] = "";
 	const char *at;
 	FILE *file;
 
-	snprintf(path, sizeof path, "/proc/%d/stat", w->pid);
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
 	file = fopen(path, "r");
 	if (!file || !fgets(text, sizeof text, file) || !(at = strrchr(text, ')')) ||
 	    sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system_time) != 2)
