@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What readers by libfeaturefs wait for while the stream lane writes as fast as it can, against a real broker:
- * bench_stream_read PROGRAMS WORK BROKERS --produce PROGRAM [--broker PID] [--entities N] [--messages N] [--reads N] --topic NAME...
  *
- * A group is filled by an import. In each round the lane consumes a topic of its own (an empty one of four partitions), whose event times are newer than all before, while two
- * processes read four features of random entities, one entity a call. Then they read the same once more beside processes that take as much
- * processor time as the daemon and the broker took, and write nothing. A round's figure is the p99 of the slower reader.
+ *	bench_stream_read PROGRAMS WORK BROKERS --produce PROGRAM [--broker PID] [--entities N] [--messages N] [--reads N] --topic NAME...
+ *
+ * A group is filled by an import. In each round the lane consumes a topic of its own (an empty one of four partitions), whose event times are newer
+ * than all before, while two processes read four features of random entities, one entity a call. Then they read the same once more beside
+ * processes that take as much processor time as the daemon and the broker took, and write nothing. A round's figure is the p99 of the
+ * slower reader.
  */
 #include <featurefs.h>
 #include <time.h>

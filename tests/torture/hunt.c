@@ -869,9 +869,10 @@ static void *change_many(void *arg)
 /* ---- the definition and the mode of the group ---- */
 
 /*
- * A directory keeps its node when its attributes change, and the kernel sets the time until which they are valid before it sets them, with nothing
- * that a stat would wait for (fuse_change_attributes_common and fuse_update_get_attr of Linux 6.18). So who asks while another thread's answer
- * is being taken in may see the old ones: once in some thousand changes, over as soon as that thread goes on. What lasts is a fault, and so is what happens often.
+ * A directory keeps its node when its attributes change, and the kernel sets the time until which they are valid before it sets them, with
+ * nothing that a stat would wait for (fuse_change_attributes_common and fuse_update_get_attr of Linux 6.18). So who asks while another
+ * thread's answer is being taken in may see the old ones: once in some thousand changes, over as soon as that thread goes on. What lasts is
+ * a fault, and so is what happens often.
  */
 static void check_mode(const char *path, mode_t want)
 {
