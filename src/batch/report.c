@@ -251,6 +251,10 @@ int report_save(struct batch *batch, const struct batch_job *job, bool sync)
 void rejects_init(struct rejects *rejects, struct batch *batch, struct batch_job *job)
 {
 	*rejects = (struct rejects){ .batch = batch, .job = job, .fd = -1 };
+	pthread_mutex_lock(&batch->lock);
+	job->figures.rejected = 0;		/* of a try before this one */
+	job->has_rejects = false;
+	pthread_mutex_unlock(&batch->lock);
 }
 
 static void flush(struct rejects *rejects)

@@ -39,8 +39,10 @@ struct run {
 	struct ahead *ahead;		/* NULL: nothing is loaded yet */
 	struct ingest_load *load;
 	struct rejects rejects;
+	struct batch_source *source;	/* while it is read */
 	const char *file;		/* NULL where the job has only one */
 	uint64_t done_bytes;		/* of files that were read to their end */
+	uint64_t refused;		/* rows that were refused while they were read, and so are not among `rows` */
 	uint64_t rows, sorted;
 };
 
@@ -53,17 +55,17 @@ static int look(struct run *run)
 	return atomic_load(&run->job->is_cancelled) ? -ECANCELED : 0;
 }
 
-static void tell_reading(struct run *run, struct batch_source *source)
+static void tell_reading(struct run *run)
 {
 	uint64_t done = 0, total = 0, bytes = run->job->bytes ? run->job->bytes : 1;
 
-	if (source)
-		batch_source_progress(source, &done, &total);
+	if (run->source)
+		batch_source_progress(run->source, &done, &total);
 	done += run->done_bytes;
 	if (done > bytes)
 		done = bytes;
 	pthread_mutex_lock(&run->batch->lock);
-	run->job->figures.rows_read = run->rows;
+	run->job->figures.rows_read = run->rows + run->refused;
 	run->job->permille = (unsigned)((double)done / (double)bytes * PERMILLE_READ);
 	pthread_mutex_unlock(&run->batch->lock);
 }
@@ -100,20 +102,33 @@ static int check_rejects(struct run *run, uint64_t more)
 
 /* ---- reading ---- */
 
-static void reject_row(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why)
+/* Does reading go on? */
+static int look_reading(struct run *run)
+{
+	int rc = look(run);
+
+	if (rc == 0)
+		rc = check_rejects(run, REJECTS_SHOWN);
+	if (rc == 0)
+		tell_reading(run);
+	return rc;
+}
+
+static int reject_row(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why)
 {
 	struct run *run = arg;
 
 	rejects_add(&run->rejects, run->file, line, entity, rc, why);
+	return ++run->refused % LOOK_EVERY ? 0 : look_reading(run);
 }
 
-static int read_rows(struct run *run, struct batch_source *source)
+static int read_rows(struct run *run)
 {
 	struct slice entity, record;
 	uint64_t line, next = 0, steps = 0;
 	int rc;
 
-	while ((rc = batch_source_next(source, &entity, &record, &line, run->why)) == 0) {
+	while ((rc = batch_source_next(run->source, &entity, &record, &line, run->why)) == 0) {
 		rc = batch_sort_add(run->sort, entity, record);
 		if (rc < 0)
 			return why_fail(run->why, -rc, "rows cannot be sorted: %s", strerror(-rc));
@@ -121,22 +136,19 @@ static int read_rows(struct run *run, struct batch_source *source)
 		if (++steps < next)
 			continue;
 		next = steps + LOOK_EVERY;
-		rc = look(run);
-		if (rc == 0)
-			rc = check_rejects(run, REJECTS_SHOWN);
+		rc = look_reading(run);
 		if (rc < 0)
 			return rc;
-		tell_reading(run, source);
 	}
 	return rc == -ENOENT ? 0 : rc;
 }
 
 /* Columns that nothing takes, kept for the report. */
-static void note_ignored(struct run *run, struct batch_source *source)
+static void note_ignored(struct run *run)
 {
 	struct buf names = { 0 };
 
-	if (run->job->ignored[0] || batch_source_ignored(source, &names) < 0 || !names.len) {
+	if (run->job->ignored[0] || batch_source_ignored(run->source, &names) < 0 || !names.len) {
 		buf_release(&names);
 		return;
 	}
@@ -159,16 +171,16 @@ static int read_file(struct run *run, int dir_fd, const char *link, const char *
 		.parquet_memory_bytes = run->batch->options.memory_bytes / 16 * 5,
 	};
 	int fd = openat(dir_fd, link, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), rc;
-	struct batch_source *source;
 
 	if (fd < 0)
 		return why_fail(run->why, errno, "%s: %s", name, strerror(errno));
-	rc = batch_source_open_fd(fd, name, &options, &source, run->why);
+	rc = batch_source_open_fd(fd, name, &options, &run->source, run->why);
 	if (rc < 0)
 		return rc;
-	rc = read_rows(run, source);
-	note_ignored(run, source);
-	batch_source_close(source);
+	rc = read_rows(run);
+	note_ignored(run);
+	batch_source_close(run->source);
+	run->source = NULL;
 	run->done_bytes += (uint64_t)st->st_size;
 	return rc;
 }
@@ -199,7 +211,7 @@ static int read_files(struct run *run)
 		close(fd);
 	if (folder_fd >= 0)
 		close(folder_fd);
-	tell_reading(run, NULL);
+	tell_reading(run);
 	run->file = NULL;
 	return rc < 0 ? rc : check_rejects(run, 0);
 }

@@ -33,10 +33,9 @@ bool source_has_suffix(const char *name, const char *suffix)
 	return ends_with(name, len, suffix);
 }
 
-void source_reject(struct batch_source *source, uint64_t line, struct slice entity, int rc, const struct why *why)
+int source_reject(struct batch_source *source, uint64_t line, struct slice entity, int rc, const struct why *why)
 {
-	if (source->options.reject)
-		source->options.reject(source->options.arg, line, entity, rc, why);
+	return source->options.reject ? source->options.reject(source->options.arg, line, entity, rc, why) : 0;
 }
 
 static bool is_json_name(const char *name)

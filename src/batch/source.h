@@ -39,9 +39,9 @@ struct batch_source;
 struct batch_source_options {
 	const struct batch_mapping *mapping;	/* must outlive the source */
 	int64_t default_event_ns;	/* of rows that say none: the file's mtime */
-	/* A row that can't be taken: the source goes on behind it. `entity` is empty where it is not known. -EINVAL and so on, as the
-	 * parsers of types give it. May be NULL. */
-	void (*reject)(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why);
+	/* A row that can't be taken: the source goes on behind it if this gives 0, else batch_source_next gives what it gives. `entity` is
+	 * empty where it is not known. `rc` is -EINVAL and so on, as the parsers of types give it. May be NULL. */
+	int (*reject)(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why);
 	void *arg;
 	/* Folder that holds featurefs-parquet and libduckdb.so. NULL: that of this program, else ../lib/featurefs from there. */
 	const char *parquet_folder;

@@ -345,12 +345,12 @@ static int take_row(struct csv *csv, uint64_t line, struct why *why)
 	return rc < 0 ? rc : row_finish(&csv->row, RECORD_EXISTS, event_ns, line, why);
 }
 
-static void reject_long(struct csv *csv, uint64_t line)
+static int reject_long(struct csv *csv, uint64_t line)
 {
 	struct why why;
 
 	why_fail(&why, EFBIG, "the row is longer than %d bytes%s", BATCH_ROW_MAX, csv->fault);
-	source_reject(&csv->base, line, slice_of(NULL, 0), -EFBIG, &why);
+	return source_reject(&csv->base, line, slice_of(NULL, 0), -EFBIG, &why);
 }
 
 static int csv_next(struct batch_source *source, struct slice *out_entity, struct slice *out_record, uint64_t *out_line,
@@ -365,7 +365,9 @@ static int csv_next(struct batch_source *source, struct slice *out_entity, struc
 		int rc = read_row(csv, &end, why);
 
 		if (rc == -E2BIG) {
-			reject_long(csv, line);
+			rc = reject_long(csv, line);
+			if (rc < 0)
+				return rc;
 			continue;
 		}
 		if (rc <= 0)
@@ -378,7 +380,9 @@ static int csv_next(struct batch_source *source, struct slice *out_entity, struc
 		if (rc == -ENOMEM)
 			return rc;
 		if (rc < 0) {
-			source_reject(source, line, buf_slice(&csv->row.entity), rc, &reason);
+			rc = source_reject(source, line, buf_slice(&csv->row.entity), rc, &reason);
+			if (rc < 0)
+				return rc;
 			continue;
 		}
 		*out_entity = buf_slice(&csv->row.entity);

@@ -546,9 +546,9 @@ static int take_line(struct json *json, struct slice line, struct why *why)
 	return rc;
 }
 
-static void reject(struct json *json, int rc, const struct why *why)
+static int reject(struct json *json, int rc, const struct why *why)
 {
-	source_reject(&json->base, json->line, buf_slice(&json->row.entity), rc, why);
+	return source_reject(&json->base, json->line, buf_slice(&json->row.entity), rc, why);
 }
 
 static int json_next(struct batch_source *source, struct slice *out_entity, struct slice *out_record, uint64_t *out_line,
@@ -566,7 +566,9 @@ static int json_next(struct batch_source *source, struct slice *out_entity, stru
 		if (rc == -E2BIG) {
 			buf_reset(&json->row.entity);
 			rc = why_fail(&reason, EFBIG, "the line is longer than %d bytes", BATCH_ROW_MAX);
-			reject(json, rc, &reason);
+			rc = reject(json, rc, &reason);
+			if (rc < 0)
+				return rc;
 			continue;
 		}
 		if (json->line == 1 && line.len >= 3 && !memcmp(line.data, "\xef\xbb\xbf", 3))
@@ -580,7 +582,9 @@ static int json_next(struct batch_source *source, struct slice *out_entity, stru
 		if (rc == -ENOMEM)
 			return rc;
 		if (rc < 0) {
-			reject(json, rc, &reason);
+			rc = reject(json, rc, &reason);
+			if (rc < 0)
+				return rc;
 			continue;
 		}
 		*out_entity = buf_slice(&json->row.entity);

@@ -158,7 +158,9 @@ static int parquet_next(struct batch_source *source, struct slice *out_entity, s
 		}
 		if (rc == -ENOMEM)
 			return rc;
-		source_reject(source, *out_line, buf_slice(&pq->row.entity), rc, &reason);
+		rc = source_reject(source, *out_line, buf_slice(&pq->row.entity), rc, &reason);
+		if (rc < 0)
+			return rc;
 	}
 }
 

@@ -30,8 +30,8 @@ int source_json_open(struct batch_source *source, struct why *why);
 struct batch_source *source_parquet_new(void);
 int source_parquet_open(struct batch_source *source, struct why *why);
 
-/* Hands a refused row to the caller. */
-void source_reject(struct batch_source *source, uint64_t line, struct slice entity, int rc, const struct why *why);
+/* Hands a refused row to the caller. An errno ends the file. */
+int source_reject(struct batch_source *source, uint64_t line, struct slice entity, int rc, const struct why *why);
 
 /* Does the file's name, without what compression adds, end in this? Upper and lower case alike. */
 bool source_has_suffix(const char *name, const char *suffix);

@@ -47,7 +47,7 @@ static double run_bare(int dir)
 
 /* ---- ours ---- */
 
-static void refuse(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why)
+static int refuse(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why)
 {
 	(void)arg;
 	(void)entity;

@@ -20,13 +20,14 @@ static const char rows_schema[] =
 	"[feature w]\ntype = string[]\n[feature raw]\ntype = bytes\n[feature j]\ntype = json\n"
 	"[batch]\nfeature.n = clicks\nnull = NA\n";
 
-static inline void rows_reject(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why)
+static inline int rows_reject(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why)
 {
 	uint64_t *sum = arg;
 
 	if (rc >= 0 || !why->text[0] || !line || entity.len > 4096)
 		abort();
 	*sum = *sum * 31 + line;
+	return 0;
 }
 
 static inline void rows_check(const struct catalog_group *grp, struct slice entity, struct slice bytes)

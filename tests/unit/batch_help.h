@@ -52,7 +52,7 @@ struct help {
 };
 
 /* Two rows, one of them bad: "3 u1 2026-11-23T01:00:00Z clicks=3 name=null", "!4 u2: clicks: ...". */
-static inline void help_reject(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why)
+static inline int help_reject(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why)
 {
 	struct help *help = arg;
 
@@ -61,6 +61,7 @@ static inline void help_reject(void *arg, uint64_t line, struct slice entity, in
 	help->rejects++;
 	if (!help->is_quiet)
 		buf_printf(&help->text, "!%llu %.*s: %s\n", (unsigned long long)line, (int)entity.len, (const char *)entity.data, why->text);
+	return 0;
 }
 
 static inline void help_print_cells(struct help *help, const struct record *rec)

@@ -76,10 +76,12 @@ awk 'BEGIN { print "user,a"; for (i = 1; i <= 30000; i++) printf "u%d,%s\n", i, 
 setfattr -n user.max_rejects -v 20000 "$drop/.many.csv"
 mv "$drop/.many.csv" "$drop/many.csv"
 loaded g many.csv
-same "$(field g many.csv rejected)" 15000
+same "$(field g many.csv rejected) $(field g many.csv rows_read)" '15000 30000'
 same "$(wc -l < "$drop/.reports/many.csv.rejects")" 10001
 matches "$(tail -n 1 "$drop/.reports/many.csv.rejects")" '5000 more'
 same "$(cat "$MNT/g/u2/a") $(cat "$MNT/g/u1/a")" '5 1'
+awk 'BEGIN { print "user,a"; for (i = 1; i <= 100000; i++) printf "u%d,bad\n", i }' | refused all.csv 'reading was ended'
+same "$(($(field g all.csv rejected) < 3000)) $(field g all.csv rows_read)" "1 $(field g all.csv rejected)"
 ok many bad rows
 
 # The definition changes while a load runs, and a group goes away.
