@@ -451,8 +451,8 @@ static void measure_feast(void)
 	double seconds = 0;
 	FILE *said;
 
-	snprintf(command, sizeof command, "'%s' tests/bench/feast_load.py '%s' '%s/rows.parquet' %d %ld", s.feast, s.folder, s.folder, ROWS,
-		 s.redis_port);
+	snprintf(command, sizeof command, "'%s' tests/bench/feast_load.py '%s' '%s/rows.parquet' %d %ld 2> '%s/feast.log' || "
+		 "{ cat '%s/feast.log' >&2; exit 1; }", s.feast, s.folder, s.folder, ROWS, s.redis_port, s.folder, s.folder);
 	said = popen(command, "r");
 	if (!said || fscanf(said, "%lf", &seconds) != 1 || pclose(said))
 		bench_die("Feast did not load");
