@@ -76,29 +76,32 @@ struct value {
 
 static struct value value_at(enum wire_kind kind, const struct wire_values *values, size_t i)
 {
-	unsigned size = wire_size(kind);
 	struct value value = { .kind = kind };
-	const uint8_t *p = values->data + i * size;
-	uint64_t bits = 0;
+	uint32_t half;
+	uint64_t bits;
 	float narrow;
 
-	if (!size) {
+	switch (wire_size(kind)) {
+	case 0:
 		value.bytes = wire_bytes(values, i);
 		return value;
-	}
-	memcpy(&bits, p, size);
-	bits = le64toh(bits);
-	if (kind == WIRE_FLOAT) {
-		uint32_t half = (uint32_t)bits;
-
+	case 1:
+		value.i = values->data[i];
+		return value;
+	case 4:
+		memcpy(&half, values->data + i * 4, sizeof half);
+		half = le32toh(half);
 		memcpy(&narrow, &half, sizeof narrow);
 		value.f = (double)narrow;
-	} else if (kind == WIRE_DOUBLE) {
-		memcpy(&value.f, &bits, sizeof value.f);
-	} else {
+		return value;
+	default:
+		memcpy(&bits, values->data + i * 8, sizeof bits);
+		bits = le64toh(bits);
 		value.i = (int64_t)bits;
+		if (kind == WIRE_DOUBLE)
+			memcpy(&value.f, &bits, sizeof value.f);
+		return value;
 	}
-	return value;
 }
 
 /* "42.00" is 42. */
@@ -359,12 +362,6 @@ static int append_element(const struct catalog_feature *feature, const struct va
 	return rc;
 }
 
-/* The bytes are right as they are. */
-static bool is_same_form(enum wire_kind kind, const struct catalog_feature *feature)
-{
-	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && kind == WIRE_INT && feature->type.base == TYPE_INT64;
-}
-
 static int append_list(const struct wire_column *column, const struct wire_values *values, size_t i, struct row *row, unsigned at,
 		       struct why *why)
 {
@@ -399,7 +396,7 @@ static int check_array(const struct row *row, unsigned at, size_t start, struct 
 	struct buf text = { 0 };
 	int rc = 0;
 
-	if (bytes.len > TYPE_VALUE_MAX / 6) {
+	if (bytes.len > PARQUET_PRINTED_MAX) {
 		rc = type_text_print(&row->features[at]->type, bytes, &text);
 		if (rc == 0 && text.len > TYPE_VALUE_MAX + 1)
 			rc = why_fail(why, EFBIG, "a value is at most %d bytes, also as text; this one has %zu there", TYPE_VALUE_MAX, text.len);
@@ -419,10 +416,6 @@ int parquet_value(const struct wire_column *column, const struct wire_values *va
 	int rc;
 
 	if (!column->is_list) {
-		if (is_same_form(column->kind, feature)) {
-			row_bytes(row, at, slice_of(values->data + i * size, size));
-			return 0;
-		}
 		value = value_at(column->kind, values, i);
 		if (size && column->kind != WIRE_TEXT) {
 			rc = make_fixed(&value, feature->type.base, feature->nan, &number, why);

@@ -30,6 +30,7 @@ struct parquet {
 	size_t n_wanted;
 	struct mapping_columns columns;		/* indexes of columns are those of `wanted` */
 	struct row row;
+	struct parquet_direct *direct;	/* of the row's values, in this batch */
 	uint32_t at;		/* row of the batch */
 	uint64_t line;		/* rows of batches before this one */
 	_Atomic uint64_t done;
@@ -83,6 +84,10 @@ static int take_value(struct parquet *pq, unsigned i, struct why *why)
 		row_state(&pq->row, i, RECORD_NULL);
 		return 0;
 	}
+	if (pq->direct[i].is_direct) {
+		row_bytes(&pq->row, i, parquet_direct_value(&pq->direct[i], pq->at));
+		return 0;
+	}
 	rc = parquet_value(pq->wanted[column], values, pq->at, &pq->row, i, why);
 	if (rc < 0 && rc != -ENOMEM)
 		why_prefix(why, "%s", pq->row.features[i]->name);
@@ -130,6 +135,11 @@ static int next_batch(struct parquet *pq, struct why *why)
 				 (unsigned long long)pq->line);
 	}
 	rc = kind == WIRE_BATCH ? wire_batch_parse(&pq->batch, pq->wanted, buf_slice(&pq->frame)) : -EBADMSG;
+	for (unsigned i = 0; rc == 0 && i < pq->columns.n_features; i++) {
+		unsigned column = pq->columns.features[i].column;
+
+		pq->direct[i] = parquet_direct(pq->wanted[column], pq->row.features[i], &pq->batch.columns[column]);
+	}
 	atomic_store_explicit(&pq->done, pq->line, memory_order_relaxed);
 	return rc == -EBADMSG ? why_fail(why, EINVAL, "the reader of Parquet sent a batch that is damaged") : rc;
 }
@@ -269,7 +279,8 @@ static int bind_columns(struct parquet *pq, struct why *why)
 		rc = want_columns(pq);
 	if (rc == 0) {
 		targets = calloc(pq->columns.n_features, sizeof *targets);
-		rc = targets ? 0 : -ENOMEM;
+		pq->direct = calloc(pq->columns.n_features, sizeof *pq->direct);
+		rc = targets && pq->direct ? 0 : -ENOMEM;
 	}
 	for (unsigned i = 0; rc == 0 && i < pq->columns.n_features; i++)
 		targets[i] = pq->columns.features[i].target;
@@ -319,6 +330,7 @@ static void parquet_close(struct batch_source *source)
 	buf_release(&pq->header_bytes);
 	buf_release(&pq->frame);
 	free(pq->wanted);
+	free(pq->direct);
 	free(pq);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the process that reads Parquet may say: a header and a batch of columns, made into values of every feature that they suit. The first two
- * bytes tell how long the header is. */
+/*
+ * What the process that reads Parquet may say: a header and a batch of columns, made into values of every feature that they suit. What would be
+ * taken as it stands must be what comes out value by value. The first two bytes tell how long the header is.
+ */
 #include "batch/parquet_values.h"
 #include "rows.h"
 
@@ -28,12 +30,28 @@ static void take(int rc, const struct why *why)
 		abort();
 }
 
+/* A value that is taken as it stands, as it must be in the finished row. */
+struct expected {
+	bool is_direct;
+	struct slice bytes;
+};
+
+static void expect(const struct wire_column *column, const struct wire_values *values, size_t i, unsigned f, struct expected *out)
+{
+	struct parquet_direct direct = parquet_direct(column, row.features[f], values);
+
+	out->is_direct = direct.is_direct;
+	if (direct.is_direct)
+		out->bytes = parquet_direct_value(&direct, i);
+}
+
 /* Row i, with value of each feature from the first column that suits it. */
 static void take_row(const struct wire_column *const *wanted, const struct wire_batch *batch, size_t i)
 {
 	char text[PARQUET_KEY_MAX];
 	struct slice key;
 	int64_t time;
+	struct expected expected[64] = { { 0 } };
 
 	row_begin_absent(&row);
 	for (size_t c = 0; c < batch->n_columns; c++) {
@@ -48,14 +66,21 @@ static void take_row(const struct wire_column *const *wanted, const struct wire_
 		for (unsigned f = 0; f < row.n; f++) {
 			if (row.cells[f].state != RECORD_ABSENT || !parquet_suits(wanted[c], &row.features[f]->type))
 				continue;
+			expect(wanted[c], &batch->columns[c], i, f, &expected[f]);
 			if (parquet_value(wanted[c], &batch->columns[c], i, &row, f, &why) < 0) {
+				if (expected[f].is_direct)
+					abort();
 				take(-EINVAL, &why);
 				row_state(&row, f, RECORD_NULL);	/* a row that is refused is not used again */
 			}
 		}
 	}
-	if (row_finish(&row, RECORD_EXISTS, 1, 1, NULL) == 0)
-		rows_check(grp, slice_str("u,d"), buf_slice(&row.record));
+	if (row_finish(&row, RECORD_EXISTS, 1, 1, NULL) < 0)
+		return;
+	rows_check(grp, slice_str("u,d"), buf_slice(&row.record));
+	for (unsigned f = 0; f < row.n; f++)
+		if (expected[f].is_direct && !slice_equal(expected[f].bytes, row.cells[f].value))
+			abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -157,6 +157,33 @@ static void test_lists(void)
 	CHECK(memmem(help.text.data, help.text.len, "\n3004 3003 - n=null s=\"xxx\" l=null\n", 34));
 }
 
+/* Columns that are taken as they stand but for a value that they can't be: among good ones, of every type. */
+static void test_doubtful(void)
+{
+	check_select("SELECT 'u' AS user, n, i, x, f, b FROM (VALUES (1, 1::BIGINT, 2, 0.5::DOUBLE, 0.25::FLOAT, true), (2, NULL, NULL, NULL, NULL, NULL), "
+		     "(3, '-9223372036854775808'::BIGINT, -2147483648, -0.0::DOUBLE, -0.0::FLOAT, false)) AS v(k, n, i, x, f, b) ORDER BY k",
+		     "1 u - n=1 i=2 x=0.5 f=0.25 b=true\n2 u - n=null i=null x=null f=null b=null\n"
+		     "3 u - n=-9223372036854775808 i=-2147483648 x=-0.0 f=-0.0 b=false\n");
+	check_select("SELECT 'u' AS user, i, x, f FROM (VALUES (1, 1::BIGINT, 1::DOUBLE, 'nan'::FLOAT), (2, 2147483648::BIGINT, 1::DOUBLE, '-inf'::FLOAT), "
+		     "(3, 3::BIGINT, 'inf'::DOUBLE, 3::FLOAT), (4, 4::BIGINT, 4::DOUBLE, 4::FLOAT)) AS v(k, i, x, f) ORDER BY k",
+		     "1 u - i=1 x=1 f=\"NaN\"\n!2 u: i: 2147483648 is out of the range of int32\n"
+		     "!3 u: x: nan and infinities are refused here; a feature that may hold them says \"nan = yes\"\n4 u - i=4 x=4 f=4\n");
+	check_select("SELECT 'u' AS user, t, s FROM (VALUES (1, '2026-11-23 04:00:01'::TIMESTAMP, 'a'), (2, 'infinity'::TIMESTAMP, NULL), "
+		     "(3, NULL, 'b\303\244'), (4, '1960-01-01'::TIMESTAMP, '')) AS v(k, t, s) ORDER BY k",
+		     "1 u - s=\"a\" t=\"2026-11-23T04:00:01Z\"\n!2 u: t: the time is out of range: 1677-09-21 to 2262-04-11\n"
+		     "3 u - s=\"b\303\244\" t=null\n4 u - s=\"\" t=\"1960-01-01T00:00:00Z\"\n");
+	check_select("SELECT 'u' AS user, v, e, l FROM (VALUES (1, [0.5]::FLOAT[], [1, 2, 3]::FLOAT[], []::BIGINT[]), "
+		     "(2, NULL, NULL, NULL), (3, []::FLOAT[], [4, 5, 6]::FLOAT[], [7, 8]::BIGINT[])) AS v(k, v, e, l) ORDER BY k",
+		     "1 u - v=[0.5] e=[1,2,3] l=[]\n2 u - v=null e=null l=null\n3 u - v=[] e=[4,5,6] l=[7,8]\n");
+	check_select("SELECT 'u' AS user, v, e, l FROM (VALUES (1, [0.5]::FLOAT[], [1, 2, 3]::FLOAT[], [1]::BIGINT[]), "
+		     "(2, [1]::FLOAT[], [1, 2]::FLOAT[], [2]::BIGINT[]), (3, ['nan']::FLOAT[], NULL, NULL), "
+		     "(4, [1]::FLOAT[], [1, NULL, 3]::FLOAT[], [4]::BIGINT[]), "
+		     "(5, [1]::FLOAT[], [1, 2, 3]::FLOAT[], [NULL]::BIGINT[])) AS v(k, v, e, l) ORDER BY k",
+		     "1 u - v=[0.5] e=[1,2,3] l=[1]\n!2 u: e: the array has 2 elements, the feature 3\n"
+		     "!3 u: v: element 0: nan and infinities are refused here; a feature that may hold them says \"nan = yes\"\n"
+		     "!4 u: e: element 1: null can't stand inside an array\n!5 u: l: element 0: null can't stand inside an array\n");
+}
+
 static void test_columns(void)
 {
 	write_file("SELECT 1 AS \\\"a \\\"\\\"q\\\"\\\"\\\", 'u' AS user, 1 AS n, TIME '10:00' AS nothing", "COMPRESSION snappy");
@@ -294,6 +321,7 @@ int main(void)
 	test_entities();
 	test_texts();
 	test_lists();
+	test_doubtful();
 	test_columns();
 	test_large();
 	test_damage();
