@@ -7,6 +7,9 @@
  * is taken before the bytes are written. Beside it, some of the disk is left to the store itself: a spool that may have all of it would end
  * everybody's writes.
  *
+ * A file of which a piece could not be written is not what its writer meant, whatever the writer does next (cp closes it, a shell's redirection
+ * too): its mark makes the load of it fail, unless it is cut to nothing or written again from there on.
+ *
  * A file that belongs to a job is not written to any more. To cut it to nothing begins another file under its name; any other
  * write to it is ETXTBSY while the job has it, and makes it a file of its own (of zeros, where it was loaded) afterwards.
  */
@@ -270,13 +273,38 @@ static int make_own(struct batch *batch, struct batch_file *file)
 			return rc;
 		file->writer->charged = (uint64_t)st.st_size;
 	}
-	if (spool_marks(&st) && fchmod(file->fd, SPOOL_MODE) < 0)
+	if (spool_marks(&st) && fchmod(file->fd, SPOOL_MODE | (spool_marks(&st) & MARK_BROKEN)) < 0)
 		return -errno;
 	if (file->writer->is_marked && file->writer->drop)
 		file->writer->drop->pending_id = 0;
 	file->writer->is_new = true;
 	file->writer->is_marked = false;
 	return 0;
+}
+
+/* [L] */
+static void mark_broken(struct batch_file *file, bool is_broken)
+{
+	struct stat st;
+
+	file->writer->is_broken = is_broken;
+	if (fstat(file->fd, &st) == 0)
+		fchmod(file->fd, SPOOL_MODE | (spool_marks(&st) & ~(unsigned)MARK_BROKEN) | (is_broken ? MARK_BROKEN : 0));
+}
+
+/* A write from `offset` on has ended with `rc`. Whoever tries again from there on has mended it. */
+static void note_write(struct batch_file *file, uint64_t offset, int rc)
+{
+	struct writer *writer = file->writer;
+
+	pthread_mutex_lock(&file->batch->lock);
+	if (rc < 0 && (!writer->is_broken || offset < writer->broken_at))
+		writer->broken_at = offset;
+	if (rc < 0)
+		mark_broken(file, true);
+	else if (writer->is_broken && offset <= writer->broken_at)
+		mark_broken(file, false);
+	pthread_mutex_unlock(&file->batch->lock);
 }
 
 /* Takes what a file of `size` bytes counts. [L] */
@@ -295,6 +323,7 @@ int batch_file_write(struct batch_file *file, struct slice bytes, uint64_t offse
 {
 	struct batch *batch = file->batch;
 	uint64_t end;
+	bool was_broken;
 	struct stat st;
 	int rc = 0;
 
@@ -302,6 +331,11 @@ int batch_file_write(struct batch_file *file, struct slice bytes, uint64_t offse
 		return -EBADF;
 	pthread_mutex_lock(&batch->lock);
 	rc = make_own(batch, file);
+	if (rc == -ETXTBSY) {
+		pthread_mutex_unlock(&batch->lock);
+		return rc;
+	}
+	was_broken = file->writer->is_broken;
 	if (rc == 0 && at_end) {
 		rc = fstat(file->fd, &st) < 0 ? -errno : 0;
 		offset = rc == 0 ? (uint64_t)st.st_size : 0;
@@ -311,7 +345,11 @@ int batch_file_write(struct batch_file *file, struct slice bytes, uint64_t offse
 	if (rc == 0)
 		rc = charge_to(batch, file->writer, end);
 	pthread_mutex_unlock(&batch->lock);
-	return rc < 0 ? rc : file_write_at(file->fd, bytes.data, bytes.len, offset);
+	if (rc == 0)
+		rc = file_write_at(file->fd, bytes.data, bytes.len, offset);
+	if (rc < 0 || was_broken)
+		note_write(file, offset, rc);
+	return rc;
 }
 
 int batch_file_resize(struct batch_file *file, uint64_t size)
@@ -329,6 +367,8 @@ int batch_file_resize(struct batch_file *file, uint64_t size)
 		rc = charge_to(batch, file->writer, size);
 	if (rc == 0 && ftruncate(file->fd, (off_t)size) < 0)
 		rc = -errno;
+	if (rc == 0 && !size)
+		mark_broken(file, false);
 	if (rc == 0 && size < file->writer->charged) {
 		file_uncharge(batch, file->writer->charged - size);
 		file->writer->charged = size;

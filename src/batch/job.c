@@ -139,7 +139,7 @@ static int release_visited(struct spool_visit *visit, int dir_fd, const char *na
 		if (release->state == JOB_DONE && now.st_nlink > 1)
 			empty_file(batch, dir_fd, name, &now);
 		else if (release->state == JOB_CANCELLED && now.st_nlink > 1)
-			fchmodat(dir_fd, name, SPOOL_MODE | MARK_CLOSED, 0);
+			fchmodat(dir_fd, name, SPOOL_MODE | MARK_CLOSED | (spool_marks(&now) & MARK_BROKEN), 0);
 		else
 			file_uncharge(batch, (uint64_t)now.st_size);
 		unlinkat(dir_fd, name, 0);

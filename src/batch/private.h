@@ -25,6 +25,7 @@ enum spool_mark {
 	MARK_RENAMED = 0010,	/* it got its name when it was whole */
 	MARK_SEALED = 0001,	/* it belongs to a job; of _SUCCESS: a job was made of it */
 	MARK_LOADED = 0004,	/* its content is gone, name, size and mtime stay */
+	MARK_BROKEN = 0020,	/* something that was written to it failed, and was not written again */
 };
 
 enum { SPOOL_MODE = 0600 };
@@ -51,6 +52,8 @@ struct writer {
 	bool is_new;			/* created, cut or written since it was opened */
 	bool is_marked;			/* marked as closed since it was last written */
 	bool is_gone;			/* has no name any more */
+	bool is_broken;			/* marked as such since it was opened */
+	uint64_t broken_at;		/* where the first write that failed began */
 	uint64_t charged;		/* bytes that it counts in the spool */
 	struct drop *drop;		/* NULL: below an ignored name */
 };

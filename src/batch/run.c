@@ -96,8 +96,9 @@ static int check_rejects(struct run *run, uint64_t more)
 
 	if (run->rejects.count <= max || run->rejects.count - max <= more)
 		return 0;
-	return why_fail(run->why, EINVAL, "%" PRIu64 " rows were refused%s, and max_rejects is %" PRIu64 "; %s.rejects lists them",
-			run->rejects.count, more ? " and reading was ended" : "", max, run->job->name);
+	return why_fail(run->why, EINVAL, "%" PRIu64 " row%s refused%s, and max_rejects is %" PRIu64 "; %s.rejects lists %s",
+			run->rejects.count, run->rejects.count == 1 ? " was" : "s were", more ? " and reading was ended" : "", max, run->job->name,
+			run->rejects.count == 1 ? "it" : "them");
 }
 
 /* ---- reading ---- */
@@ -174,6 +175,10 @@ static int read_file(struct run *run, int dir_fd, const char *link, const char *
 
 	if (fd < 0)
 		return why_fail(run->why, errno, "%s: %s", name, strerror(errno));
+	if (spool_marks(st) & MARK_BROKEN) {
+		close(fd);
+		return why_fail(run->why, ENOSPC, "%s is not whole: it could not be written to its end", name);
+	}
 	rc = batch_source_open_fd(fd, name, &options, &run->source, run->why);
 	if (rc < 0)
 		return rc;

@@ -78,7 +78,7 @@ struct slice spool_top(const char *path)
 
 unsigned spool_marks(const struct stat *st)
 {
-	return st->st_mode & (MARK_CLOSED | MARK_RENAMED | MARK_SEALED | MARK_LOADED);
+	return st->st_mode & (MARK_CLOSED | MARK_RENAMED | MARK_SEALED | MARK_LOADED | MARK_BROKEN);
 }
 
 /* ---- opening ---- */

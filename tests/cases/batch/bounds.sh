@@ -23,6 +23,38 @@ same "$(sed -n 's/^featurefs_spool_bytes //p' "$MNT/.featurefs/metrics")" 0
 same "$(sed -n 's/^featurefs_spool_files //p' "$MNT/.featurefs/metrics")" 0
 ok bytes
 
+# A copy that could not be written to its end is closed like any other, but it is known; each line of it is a whole row. Whoever
+# makes room and goes on from there has a whole file.
+awk 'BEGIN { print "user,a"; for (i = 0; i < 700000; i++) printf "u%06d,%8d\n", i % 100, i }' > "$DIR/long.csv"
+expect_fail ENOSPC cp "$DIR/long.csv" "$drop/long.csv"
+ended g long.csv failed
+matches "$(field g long.csv reason)" 'long.csv is not whole'
+absent "$drop/long.csv" "$MNT/g/u000000"
+cp "$DIR/three" "$drop/.a"
+python3 - "$drop" << 'END'
+import errno, os, sys
+drop = sys.argv[1]
+fd = os.open(drop + "/slow.csv", os.O_WRONLY | os.O_CREAT)
+data = b"user,a\n" + b"u1,1\n" * 300000
+at = failed = 0
+while at < len(data):
+    try:
+        at += os.pwrite(fd, data[at:at + 100000], at)
+    except OSError as e:
+        if e.errno != errno.ENOSPC or failed:
+            raise
+        failed = 1
+        os.unlink(drop + "/.a")
+os.close(fd)
+failed or sys.exit("there was room for all")
+END
+loaded g slow.csv
+same "$(field g slow.csv rows_read)" 300000
+rm "$drop/slow.csv"
+rm -r "$MNT/g/u1"
+same "$(sed -n 's/^featurefs_spool_bytes //p' "$MNT/.featurefs/metrics")" 0
+ok copies that were cut short
+
 mkdir "$drop/d"
 for i in $(seq 19); do
 	: > "$drop/d/f$i"
