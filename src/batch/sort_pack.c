@@ -81,6 +81,7 @@ int sort_pack(struct shapes *shapes, struct slice record, struct buf *out)
 	struct record_stamp stamp = { 0 };
 	struct record_cell cells[CELLS_MAX];
 	struct record rec;
+	struct slice values;
 	unsigned shape;
 	char *p;
 
@@ -90,8 +91,8 @@ int sort_pack(struct shapes *shapes, struct slice record, struct buf *out)
 	record_stamp(&rec, 0, &stamp);
 	if (!has_shape(&rec, &stamp))
 		return pack_as_is(record, out);
-	for (unsigned i = 0; i < rec.cells; i++)
-		record_cell(&rec, i, &cells[i]);
+	if (record_cells(&rec, cells, &values) < 0)
+		return pack_as_is(record, out);
 	shape = find_shape(shapes, &rec, cells);
 	if (!shape)
 		return pack_as_is(record, out);
@@ -111,12 +112,9 @@ int sort_pack(struct shapes *shapes, struct slice record, struct buf *out)
 			p += sizeof len;
 		}
 	}
-	/* Values stand one behind another in the record, too. */
-	for (unsigned i = 0; i < rec.cells; i++) {
-		if (cells[i].value.len)
-			memcpy(p, cells[i].value.data, cells[i].value.len);
-		p += cells[i].value.len;
-	}
+	if (values.len)
+		memcpy(p, values.data, values.len);
+	p += values.len;
 	out->len = (size_t)(p - out->data);
 	return 0;
 }

@@ -164,6 +164,31 @@ void record_cell(const struct record *rec, unsigned i, struct record_cell *out)
 		out->value = slice_of(rec->data + tables_len(rec) + begin, end - begin);
 }
 
+int record_cells(const struct record *rec, struct record_cell *out, struct slice *out_values)
+{
+	const uint8_t *p, *heap;
+	uint32_t begin = 0, len;
+
+	*out_values = slice_of(NULL, 0);
+	if (!rec->cells)
+		return 0;
+	p = cell_at(rec, 0);
+	heap = p + CELL * (size_t)rec->cells;
+	len = (uint32_t)(rec->len - tables_len(rec));
+	for (unsigned i = 0; i < rec->cells; i++, p += CELL) {
+		uint64_t cell = le_get64(p);
+		uint32_t end = (uint32_t)(cell >> 32) & END_MASK;
+
+		out[i] = (struct record_cell){ .slot = (uint16_t)cell, .state = cell >> 56 & 3, .type = (uint8_t)(cell >> 58),
+					       .stamp = (uint16_t)(cell >> 16), .value = { heap + begin, end - begin } };
+		if (end < begin || end > len || (end != begin && out[i].state != RECORD_PRESENT))
+			return -EBADMSG;
+		begin = end;
+	}
+	*out_values = slice_of(heap, begin);
+	return 0;
+}
+
 void record_stamp(const struct record *rec, unsigned i, struct record_stamp *out)
 {
 	const uint8_t *p;

@@ -93,6 +93,9 @@ void record_pick(const struct record *rec, const uint16_t *slots, unsigned n, st
 /* Cell i, 0 <= i < rec->cells; stamp i, 0 <= i < rec->stamps. */
 void record_cell(const struct record *rec, unsigned i, struct record_cell *out);
 void record_stamp(const struct record *rec, unsigned i, struct record_stamp *out);
+/* All cells, as record_cell gives them, and the bytes of all values, one behind another: for whoever takes rows apart by the million. `out` has
+ * room for rec->cells. -EBADMSG if values are not where they should be. */
+int record_cells(const struct record *rec, struct record_cell *out, struct slice *out_values);
 
 /* The same cells with the same values, and neither has a tombstone or more than one stamp: then only the stamps differ. */
 bool record_same_values(const struct record *a, const struct record *b);

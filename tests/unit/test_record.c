@@ -277,6 +277,29 @@ static void compare(const struct model *model, struct slice bytes)
 	}
 }
 
+/* All cells at once are the cells one by one. */
+static void check_cells_at_once(const struct record *rec)
+{
+	struct record_cell *cells = calloc(rec->cells + 1u, sizeof *cells), one;
+	struct slice values;
+	size_t len = 0;
+
+	NEED(cells);
+	if (record_cells(rec, cells, &values) == 0) {
+		for (unsigned i = 0; i < rec->cells; i++) {
+			record_cell(rec, i, &one);
+			CHECK(one.slot == cells[i].slot && one.state == cells[i].state && one.type == cells[i].type && one.stamp == cells[i].stamp);
+			CHECK(slice_equal(one.value, cells[i].value));
+			CHECK(slice_equal(one.value, slice_of((const char *)values.data + len, one.value.len)));
+			len += one.value.len;
+		}
+		CHECK_INT(len, values.len);
+	} else {
+		CHECK(record_check(slice_of(rec->data, rec->len), true, NULL) < 0);
+	}
+	free(cells);
+}
+
 static void test_apply(void)
 {
 	struct buf row = { 0 }, next = { 0 }, delta = { 0 }, t;
@@ -388,6 +411,7 @@ static void look_everywhere(struct slice bytes)
 	if (record_view(bytes, &rec) < 0)
 		return;
 	record_tomb(&rec, &stamp);
+	check_cells_at_once(&rec);
 	for (unsigned i = 0; i < rec.cells; i++) {
 		record_cell(&rec, i, &cell);
 		for (size_t j = 0; j < cell.value.len; j++)
