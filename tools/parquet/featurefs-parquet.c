@@ -16,7 +16,8 @@
 #include "confine.h"
 #include "duckdb.h"
 
-#define FILE_SQL "read_parquet('/proc/self/fd/3')"
+#define FILE_PATH "/proc/self/fd/3"
+#define FILE_SQL "read_parquet('" FILE_PATH "')"
 
 enum { SHORT_TEXT = 12 };	/* bytes of text that stand in the library's string itself */
 
@@ -139,11 +140,24 @@ static void judge_type(struct column *column)
 
 /* ---- asking ---- */
 
+static void cut_out(char *line, const char *what)
+{
+	size_t len = strlen(what);
+	char *at = strstr(line, what);
+
+	if (at)
+		memmove(at, at + len, strlen(at + len) + 1);
+}
+
+/* The library's first line, without the name that only we have for the file. */
 static int fail_duck(struct why *why, const char *text)
 {
-	size_t len = strcspn(text ? text : "", "\n");
+	char line[240];
 
-	return why_fail(why, EINVAL, "the Parquet file can't be read: %.*s", (int)(len < 240 ? len : 240), text ? text : "no reason given");
+	snprintf(line, sizeof line, "%.*s", (int)strcspn(text ? text : "", "\n"), text ? text : "");
+	cut_out(line, " '" FILE_PATH "'");
+	cut_out(line, " \"" FILE_PATH "\"");
+	return why_fail(why, EINVAL, "the Parquet file can't be read: %s", line[0] ? line : "no reason given");
 }
 
 static const char *string_data(const struct duckdb_string *s)
@@ -183,7 +197,7 @@ static int open_duck(struct reader *reader, uint64_t memory, struct why *why)
 	if (duck->open_ext(NULL, &db, config, &error) != DUCKDB_OK || duck->connect(db, &reader->con) != DUCKDB_OK)
 		return fail_duck(why, error);
 	duck->destroy_config(&config);
-	return run(reader, "SET allowed_paths = ['/proc/self/fd/3']; SET enable_external_access = false; SET lock_configuration = true", why);
+	return run(reader, "SET allowed_paths = ['" FILE_PATH "']; SET enable_external_access = false; SET lock_configuration = true", why);
 }
 
 /* Calls `take` with each chunk of the answer. */
@@ -665,7 +679,7 @@ static int read_file(struct reader *reader, uint64_t memory, struct why *why)
 	if (rc == 0)
 		rc = ask(reader, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM " FILE_SQL ")", take_columns, why);
 	if (rc == 0)
-		rc = ask(reader, "SELECT num_rows FROM parquet_file_metadata('/proc/self/fd/3')", take_row_count, why);
+		rc = ask(reader, "SELECT num_rows FROM parquet_file_metadata('" FILE_PATH "')", take_row_count, why);
 	if (rc == 0)
 		rc = send_header(reader);
 	if (rc == 0)
