@@ -2,8 +2,9 @@
 /*
  * The sort as a whole. Rows fill a chunk of memory; a full one goes to a helper thread, which sorts it while the next one fills. When three
  * quarters of the memory are in use the helper merges what is sorted into a run on disk; the last quarter lets the rows come in
- * meanwhile. A load that fits into memory is never written anywhere, and a small one needs no thread. The helper also has the kernel provide
- * the memory of the next chunk before it is needed, for first touches of so much memory can cost as much as parsing what goes there.
+ * meanwhile. From then on half of it is enough, so that rows need not wait for the disk. A load that fits into memory is never written
+ * anywhere, and a small one needs no thread. The helper also has the kernel provide the memory of the next chunk before it is needed, for
+ * first touches of so much memory can cost as much as parsing what goes there.
  *
  * Rows of one entity keep their order because everything that is merged is a stretch of what came in, oldest first: the list of runs,
  * then the list of chunks.
@@ -192,7 +193,9 @@ static void spill(struct batch_sort *sort)
 
 static bool should_spill(const struct batch_sort *sort)
 {
-	return sort->dir_fd >= 0 && !sort->unsorted && sort->chunks && sort->used > sort->memory / 4 * 3 && !sort->is_stopping;
+	size_t most = sort->memory / 4 * (sort->runs ? 2 : 3);
+
+	return sort->dir_fd >= 0 && !sort->unsorted && sort->chunks && sort->used > most && !sort->is_stopping;
 }
 
 static void sort_one(struct batch_sort *sort)
