@@ -25,6 +25,7 @@ enum {
 	LOOK_EVERY = 1024,		/* rows between two looks at the clock of others: cancelled? how far? */
 	REJECTS_SHOWN = 1000,		/* rows that are refused beyond max_rejects, before reading ends */
 	TRIES = 5,			/* definitions that change meanwhile */
+	LARGE_BYTES = 64 << 20,		/* of a file */
 	NUMBER_LEN = 7,			/* "000017." before the name in a job's folder */
 	PERMILLE_READ = 500,		/* of the work, as the report shows it */
 };
@@ -162,6 +163,17 @@ static void note_ignored(struct run *run)
 	buf_release(&names);
 }
 
+/* Of what is large and was read, the page cache need not keep what has reached the disk: that is room for the map, which grows now. */
+static void let_go(int dir_fd, const char *link, const struct stat *st)
+{
+	int fd = st->st_size < LARGE_BYTES ? -1 : openat(dir_fd, link, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	close(fd);
+}
+
 static int read_file(struct run *run, int dir_fd, const char *link, const char *name, const struct stat *st)
 {
 	struct batch_source_options options = {
@@ -186,6 +198,7 @@ static int read_file(struct run *run, int dir_fd, const char *link, const char *
 	note_ignored(run);
 	batch_source_close(run->source);
 	run->source = NULL;
+	let_go(dir_fd, link, st);
 	run->done_bytes += (uint64_t)st->st_size;
 	return rc;
 }

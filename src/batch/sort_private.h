@@ -163,7 +163,7 @@ struct cursor {
 	const struct run *run;
 	struct buf buf;
 	size_t buf_at;
-	uint64_t file_at;
+	uint64_t file_at, let_go;	/* read up to there; what is before let_go the kernel need not keep */
 };
 
 struct sorted {

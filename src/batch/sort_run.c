@@ -51,12 +51,15 @@ int run_writer_open(int dir_fd, struct run_writer *out)
 	return 0;
 }
 
+/* What lies in the page cache can be let go once it is on the disk, so that begins at once. */
 static int write_out(struct run_writer *writer)
 {
 	int rc = file_write_fd(writer->run->fd, buf_slice(&writer->buf));
 
-	if (rc == 0)
+	if (rc == 0) {
+		sync_file_range(writer->run->fd, (off_t)(writer->run->bytes - writer->buf.len), (off_t)writer->buf.len, SYNC_FILE_RANGE_WRITE);
 		buf_reset(&writer->buf);
+	}
 	return rc;
 }
 

@@ -7,11 +7,15 @@
 #include "batch/sort_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "batch/merge.h"
 
-enum { AHEAD = 8 };	/* rows in memory that are asked for before they are needed: they lie about at random */
+enum {
+	AHEAD = 8,		/* rows in memory that are asked for before they are needed: they lie about at random */
+	LET_GO_BYTES = 4 << 20,
+};
 
 /* ---- cursors ---- */
 
@@ -20,6 +24,21 @@ static void set_row(const struct sorted *stream, struct cursor *cursor, const ch
 	cursor->entity = row_entity(row);
 	cursor->record = row_record(row);
 	cursor->key = entity_key(cursor->entity, stream->prefix);
+}
+
+/* What has been read of a run would only push out of the page cache what others read, the map first of all. It may have to be found again, so the
+ * disk must not have failed to take it: that is told to whoever waits for a piece. */
+static int let_go(struct cursor *cursor)
+{
+	off_t from = (off_t)cursor->let_go, len = (off_t)cursor->file_at - from;
+
+	if (len < LET_GO_BYTES)
+		return 0;
+	cursor->let_go = cursor->file_at;
+	if (posix_fadvise(cursor->run->fd, from, len, POSIX_FADV_DONTNEED) == 0 &&
+	    sync_file_range(cursor->run->fd, from, 1, SYNC_FILE_RANGE_WAIT_BEFORE) < 0 && (errno == EIO || errno == ENOSPC))
+		return -errno;
+	return 0;
 }
 
 static int fill_cursor(struct sorted *stream, struct cursor *cursor, size_t need)
@@ -49,7 +68,7 @@ static int fill_cursor(struct sorted *stream, struct cursor *cursor, size_t need
 		cursor->file_at += (uint64_t)n;
 		cursor->buf.len += (size_t)n;
 	}
-	return cursor->buf.len < need ? -EIO : 0;
+	return cursor->buf.len < need ? -EIO : let_go(cursor);
 }
 
 /* Makes `need` bytes of the row at hand be there. */
