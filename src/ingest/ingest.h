@@ -73,8 +73,10 @@ struct ingest_result {
 	uint32_t group_id;	/* of the group that was made or defined */
 	unsigned applied;	/* values written or deleted */
 	unsigned late;		/* values that lost to a newer one */
-	/* Of changes of rows: those of which something was applied (or nothing was there to be), all was late, and that were refused. */
+	/* Of changes of rows: those of which something was applied (or nothing was there to be), all was late, and that were refused. Of a request in
+	 * parts: those of one part. */
 	unsigned rows_applied, rows_late, rows_refused;
+	size_t rows_left;	/* that parts behind this one will take; 0: this is the last, or all */
 	const struct why *why;	/* reason of rc, for the call */
 };
 
@@ -132,9 +134,12 @@ int ingest_request_group_attr(struct ingest_request *req, uint32_t group_id, str
 int ingest_request_position(struct ingest_request *req, struct slice lane_key, struct slice position);
 
 /*
- * The same for a lane whose positions tell what came of its rows, or that must not go on where a request before it has failed. Both are
+ * The same for a lane whose positions tell what came of its rows, or that must not go on where a request before it has failed. They are
  * called inside of the commit by the thread that leads it, and once more, `check` first, if the commit has to be tried again.
  * They must be quick: every writer waits for them.
+ *
+ * A request may also be committed in parts, so that others who write needn't wait for all of it: each part is a commit with all that is said
+ * here, and what waits meanwhile goes into it. If a part fails, the request has failed, but the parts before it stand.
  */
 struct ingest_positions;
 struct ingest_position_ops {
@@ -142,8 +147,16 @@ struct ingest_position_ops {
 	int (*check)(void *arg, struct ingest_positions *at);
 	/* Behind the last row. Fails for lack of memory or space only. */
 	int (*store)(void *arg, struct ingest_positions *at, const struct ingest_result *so_far);
+	/* The rest is for parts, and NULL for who has none. How many rows may be committed now? */
+	size_t (*part)(void *arg);
+	/* This row is in the part, refused or not; not called where one commit takes all rows. */
+	void (*row)(void *arg, size_t row);
+	/* The part is committed and visible, and it is not the last one. */
+	void (*parted)(void *arg);
 };
 void ingest_request_positions(struct ingest_request *req, const struct ingest_position_ops *ops, void *arg);
+/* Requests of one series are committed one after the other, also where one of them is in parts. */
+void ingest_request_series(struct ingest_request *req, const void *series);
 /* As the commit has it so far. */
 const struct catalog *ingest_positions_catalog(const struct ingest_positions *at);
 int ingest_positions_get(struct ingest_positions *at, struct slice key, struct slice *out);	/* -ENOENT; borrowed for the moment */

@@ -68,6 +68,8 @@ struct ingest_request {
 	bool has_position, is_row_by_row;
 	const struct ingest_position_ops *position_ops;	/* NULL: none */
 	void *position_arg;
+	const void *series;		/* NULL: none */
+	size_t taken, part;		/* rows that commits before have taken, and that this one takes */
 	void (*row_done)(void *arg, size_t row, int rc, const struct why *why);
 	ingest_done done;
 	void *arg;
@@ -89,6 +91,7 @@ struct commit {
 	bool cat_changed;
 	bool no_room;			/* only what gives space back may pass */
 	bool refused_for_room;		/* the last -ENOSPC was this rule's, and nothing was touched */
+	size_t n_parted;		/* requests in it that may be committed in parts: they share its time */
 	struct buf stats;		/* array of struct touched_stats */
 	struct buf changed;		/* array of struct ingest_changed, whose pointers are offsets into names and slots until the end */
 	struct buf names, slots;

@@ -46,6 +46,8 @@ int ingest_request_new(struct ingest *ingest, enum record_lane lane, uint32_t so
 	buf_reset(&req->row_values);
 	req->has_open_row = req->has_position = req->is_row_by_row = false;
 	req->position_ops = NULL;
+	req->series = NULL;
+	req->taken = req->part = 0;
 	req->error = 0;
 	req->line = 0;
 	req->row_done = NULL;
@@ -317,6 +319,11 @@ void ingest_request_positions(struct ingest_request *req, const struct ingest_po
 	request_close_row(req);
 	req->position_ops = ops;
 	req->position_arg = arg;
+}
+
+void ingest_request_series(struct ingest_request *req, const void *series)
+{
+	req->series = series;
 }
 
 void ingest_request_row_by_row(struct ingest_request *req,

@@ -13,6 +13,10 @@
  *	map	the transaction is committed, a changed catalog is published with it
  *	answer	listeners, then the requests' completions
  *
+ * A request that says so is committed in parts, as many rows of it as its lane finds right for the moment; its rest goes back to the head of the
+ * queue. Before a commit is closed, small requests that have come while it was filled are taken into it. So a lone writer beside a lane
+ * with much to do waits for the rest of one part and shares its fdatasync, instead of taking turns with it.
+ *
  * Where the map or disk is full, what only the checkpoint's pin holds is freed and the round is done once more; if that does not
  * help, each request of the round is tried alone, so that a small one, or one that deletes, is not refused for a large one beside it.
  */
@@ -27,6 +31,9 @@
 enum {
 	ROUND_REQUESTS = 4096,		/* of one commit */
 	ROUND_BYTES = 8 << 20,		/* begun before this many bytes were taken; bounds a commit's time for those who wait */
+	JOIN_REQUESTS = 256,		/* that come while a commit is filled and are taken into it */
+	JOIN_BYTES = 16 << 10,		/* of each of them */
+	PART_MIN = 16,			/* rows */
 };
 
 static const char ingest_clock_key[] = "ingest_ns";
@@ -119,13 +126,41 @@ static void count_row(struct ingest_result *result, unsigned applied, unsigned l
 		result->rows_applied++;
 }
 
+static size_t count_changes(const struct ingest_request *req)
+{
+	return req->changes.len / sizeof(struct change);
+}
+
+static bool may_be_parted(const struct ingest_request *req)
+{
+	return req->position_ops && req->position_ops->part;
+}
+
+/* How many rows the commit takes of those that are left. */
+static size_t choose_part(const struct ingest *ingest, const struct ingest_request *req)
+{
+	size_t left = count_changes(req) - req->taken, most;
+
+	if (!may_be_parted(req))
+		return left;
+	most = req->position_ops->part(req->position_arg) / ingest->commit.n_parted;
+	if (most < PART_MIN)
+		most = PART_MIN;
+	return left < most ? left : most;
+}
+
 static int apply_rows(struct ingest *ingest, struct ingest_request *req)
 {
 	const struct change *list = (const struct change *)req->changes.data;
 	const struct sorted *order = req->order.len ? (const struct sorted *)req->order.data : NULL;
-	size_t n = req->changes.len / sizeof *list;
+	size_t n = count_changes(req), end;
+	bool is_whole;
 
-	for (size_t i = 0; i < n; i++) {
+	req->part = choose_part(ingest, req);
+	end = req->taken + req->part;
+	is_whole = req->part == n;
+	req->result.rows_left = n - end;
+	for (size_t i = req->taken; i < end; i++) {
 		unsigned applied = req->result.applied, late = req->result.late;
 		size_t at = order ? order[i].change : i;
 		int rc;
@@ -136,6 +171,8 @@ static int apply_rows(struct ingest *ingest, struct ingest_request *req)
 			return rc;
 		if (rc < 0 && req->row_done)
 			req->row_done(req->arg, at, rc, &req->why);
+		if (!is_whole && req->position_ops->row)
+			req->position_ops->row(req->position_arg, at);
 		count_row(&req->result, applied, late, rc);
 	}
 	return 0;
@@ -182,11 +219,12 @@ out:
 static int apply_request(struct ingest *ingest, struct ingest_request *req)
 {
 	struct commit *commit = &ingest->commit;
-	bool needs_savepoint = req->position_ops || req->changes.len / sizeof(struct change) + req->has_position > 1;
+	bool needs_savepoint = req->position_ops || count_changes(req) + req->has_position > 1;
 	size_t bytes_before = store_batch_bytes(commit->batch);
 	int rc;
 
 	req->result = (struct ingest_result){ 0 };
+	req->part = 0;
 	if (req->error) {
 		req->result.rc = req->error;
 		return 0;
@@ -331,8 +369,33 @@ int commit_end(struct ingest *ingest, bool syncs, uint64_t *out_seq)
 	return finish_commit(ingest, out_seq);
 }
 
-/* Commits the requests of a list as one. Each has its result afterwards, unless a negative errno is returned: then nothing was committed. */
-static int commit_list(struct ingest *ingest, struct ingest_request *list)
+static struct ingest_request *take_joining(struct ingest *ingest);
+
+static int apply_list(struct ingest *ingest, struct ingest_request *list)
+{
+	int rc = 0;
+
+	for (struct ingest_request *req = list; rc == 0 && req; req = req->next)
+		rc = apply_request(ingest, req);
+	return rc;
+}
+
+/* What has come while the list was applied, behind it. */
+static int apply_joining(struct ingest *ingest, struct ingest_request *list)
+{
+	struct ingest_request *more = take_joining(ingest);
+
+	if (!more)
+		return 0;
+	while (list->next)
+		list = list->next;
+	list->next = more;
+	return apply_list(ingest, more);
+}
+
+/* Commits the requests of a list as one. Each has its result afterwards, unless a negative errno is returned: then nothing was committed. `is_open`:
+ * others may join the list's end. */
+static int commit_list(struct ingest *ingest, struct ingest_request *list, bool is_open)
 {
 	struct commit *commit = &ingest->commit;
 	uint64_t seq = 0;
@@ -340,8 +403,12 @@ static int commit_list(struct ingest *ingest, struct ingest_request *list)
 
 	if (rc < 0)
 		return rc;
-	for (struct ingest_request *req = list; rc == 0 && req; req = req->next)
-		rc = apply_request(ingest, req);
+	commit->n_parted = 0;
+	for (const struct ingest_request *req = list; req; req = req->next)
+		commit->n_parted += may_be_parted(req);
+	rc = apply_list(ingest, list);
+	if (rc == 0 && is_open)
+		rc = apply_joining(ingest, list);
 	if (rc < 0) {
 		store_batch_abort(commit->batch);
 		return rc;
@@ -368,16 +435,16 @@ static void fail_list(struct ingest *ingest, struct ingest_request *list, int rc
 /* -ENOSPC is tried again with the pin's pages given back, then request by request. */
 static void commit_round(struct ingest *ingest, struct ingest_request *list)
 {
-	int rc = commit_list(ingest, list);
+	int rc = commit_list(ingest, list, true);
 
 	if (rc == -ENOSPC && store_make_room(ingest->store) == 0)
-		rc = commit_list(ingest, list);
+		rc = commit_list(ingest, list, false);
 	for (struct ingest_request *req = list; rc == -ENOSPC && list->next && req; req = req->next) {
 		struct ingest_request *next = req->next;
 		int alone;
 
 		req->next = NULL;
-		alone = commit_list(ingest, req);
+		alone = commit_list(ingest, req, false);
 		if (alone < 0)
 			fail_list(ingest, req, alone);
 		req->next = next;
@@ -390,23 +457,103 @@ static void commit_round(struct ingest *ingest, struct ingest_request *list)
 
 /* ---- the queue ---- */
 
+static bool has_series(const struct ingest_request *list, const void *series)
+{
+	for (; list; list = list->next)
+		if (list->series == series)
+			return true;
+	return false;
+}
+
+/* Takes the request that `link` leads to out of the queue and adds it to a list. Called with the lock held. */
+static void take(struct ingest *ingest, struct ingest_request **link, struct ingest_request ***end)
+{
+	struct ingest_request *req = *link;
+
+	*link = req->next;
+	if (!req->next)
+		ingest->tail = link;
+	req->next = NULL;
+	**end = req;
+	*end = &req->next;
+	ingest->waiting--;
+}
+
 /* Called with the lock held. */
 static struct ingest_request *take_round(struct ingest *ingest)
 {
-	struct ingest_request *first = ingest->head, **link = &first;
-	size_t bytes = 0, n = 0;
+	struct ingest_request *first = NULL, **end = &first, **link = &ingest->head;
+	size_t bytes = 0;
 
-	while (*link && n < ROUND_REQUESTS && bytes < ROUND_BYTES) {
-		bytes += ingest_request_bytes(*link);
-		n++;
-		link = &(*link)->next;
+	for (size_t n = 0; *link && n < ROUND_REQUESTS && bytes < ROUND_BYTES; n++) {
+		struct ingest_request *req = *link;
+
+		/* The one before it may turn out to be in parts. */
+		if (req->series && has_series(first, req->series)) {
+			link = &req->next;
+			continue;
+		}
+		bytes += ingest_request_bytes(req);
+		take(ingest, link, &end);
 	}
-	ingest->head = *link;
-	if (!ingest->head)
-		ingest->tail = &ingest->head;
-	*link = NULL;
-	ingest->waiting -= n;
 	return first;
+}
+
+static struct ingest_request *take_joining(struct ingest *ingest)
+{
+	struct ingest_request *first = NULL, **end = &first, **link;
+
+	pthread_mutex_lock(&ingest->lock);
+	link = &ingest->head;
+	/* Requests of a series have an order among themselves only, all others keep theirs. */
+	for (size_t n = 0; *link && n < JOIN_REQUESTS; n++) {
+		if ((*link)->series)
+			link = &(*link)->next;
+		else if (ingest_request_bytes(*link) <= JOIN_BYTES)
+			take(ingest, link, &end);
+		else
+			break;
+	}
+	pthread_mutex_unlock(&ingest->lock);
+	return first;
+}
+
+/* Takes those of which a part is committed and more is left out of the list. */
+static struct ingest_request *take_unfinished(struct ingest_request **list)
+{
+	struct ingest_request *first = NULL, **end = &first, **link = list;
+
+	while (*link) {
+		struct ingest_request *req = *link;
+
+		if (req->result.rc < 0 || !req->result.rows_left) {
+			link = &req->next;
+			continue;
+		}
+		*link = req->next;
+		req->next = NULL;
+		*end = req;
+		end = &req->next;
+		req->taken += req->part;
+		if (req->position_ops->parted)
+			req->position_ops->parted(req->position_arg);
+	}
+	return first;
+}
+
+/* They go on in the next round. Called with the lock held. */
+static void put_back(struct ingest *ingest, struct ingest_request *list)
+{
+	struct ingest_request **end = &list;
+
+	if (!list)
+		return;
+	for (; *end; end = &(*end)->next)
+		ingest->waiting++;
+	*end = ingest->head;
+	if (!ingest->head)
+		ingest->tail = end;
+	ingest->head = list;
 }
 
 static void answer(struct ingest *ingest, struct ingest_request *list)
@@ -438,7 +585,7 @@ static void note_trouble(struct ingest *ingest, const struct ingest_request *req
 /* One round, with the lock held at the beginning and at the end, given up in between. */
 static void lead_round(struct ingest *ingest)
 {
-	struct ingest_request *list = take_round(ingest);
+	struct ingest_request *list = take_round(ingest), *unfinished;
 	int64_t begun_ns = clock_monotonic();
 	uint64_t requests = 0, failed = 0, changes = 0;
 	int trouble = 0;
@@ -446,15 +593,17 @@ static void lead_round(struct ingest *ingest)
 	pthread_mutex_unlock(&ingest->lock);
 	commit_round(ingest, list);
 	for (struct ingest_request *req = list; req; req = req->next) {
-		requests++;
+		requests += req->result.rc < 0 || !req->result.rows_left;
 		failed += req->result.rc < 0;
-		changes += req->changes.len / sizeof(struct change);
+		changes += req->part;
 		if (req->result.rc == -ENOSPC || req->result.rc == -EIO) {
 			trouble = req->result.rc;
 			note_trouble(ingest, req);
 		}
 	}
+	unfinished = take_unfinished(&list);
 	pthread_mutex_lock(&ingest->lock);
+	put_back(ingest, unfinished);
 	ingest->trouble = trouble;
 	ingest->figures.commits++;
 	ingest->figures.requests += requests;

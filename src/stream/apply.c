@@ -3,16 +3,15 @@
  * Batches: messages become one request of ingest, row by row, and the commit that applies them moves the positions and the counters.
  *
  * A batch is decoded while the one before it commits, and two may wait at once, so each must build on the one before: inside of the commit,
- * before its first row, the positions that stand must be those that it begins at (check_batch). If one fails, those behind it
+ * before its first row, the positions that stand must be those that it begins at (commit.c). If one fails, those behind it
  * fail too, nothing of them is applied, and all are done again in order from the messages, which are kept until their commit is through. The
  * same check refuses a batch that was decoded for another definition of the group than the one that the commit finds.
  *
+ * A batch in parts may fail in the middle. Its messages that are done are noted behind the stored positions; they are passed over when it is done
+ * again, and when they are read again.
+ *
  * What is known to be bad before the commit is written to the dead letters before it. What only the commit can know is refused there, and
  * written inside of it: rare, for values and times are judged here already by the same functions.
- *
- * The size follows the commits: one message is committed at once when nothing waits; under load a batch takes what came meanwhile, up to what
- * FREE_NS commits; while other lanes write, up to what BUSY_NS commits, with one batch under way, for that is what such a write
- * waits for.
  */
 #include "stream/private.h"
 
@@ -22,88 +21,25 @@
 #include <string.h>
 #include "base/log.h"
 
-#define FREE_NS (80 * STREAM_MS)
-#define BUSY_NS (2 * STREAM_MS)
-#define BUSY_FOR (200 * STREAM_MS)	/* after the last write of another lane */
-
-enum { BUSY_ROWS_MIN = 48, ROWS_MIN = 256 };
-
-static struct item *items_of(const struct batch *batch, size_t *out_n)
-{
-	*out_n = batch->items.len / sizeof(struct item);
-	return (struct item *)batch->items.data;
-}
-
-static struct span *spans_of(const struct batch *batch, size_t *out_n)
-{
-	*out_n = batch->spans.len / sizeof(struct span);
-	return (struct span *)batch->spans.data;
-}
-
 static struct batch *batch_at(struct lane *lane, unsigned i)
 {
 	return &lane->batches[(lane->oldest + i) % BATCHES];
 }
 
-/* ---- sizes ---- */
-
-static bool is_busy(const struct lane *lane)
-{
-	return lane->direct_ns && clock_monotonic() - lane->direct_ns < BUSY_FOR;
-}
-
-unsigned batches_allowed(const struct lane *lane)
-{
-	return is_busy(lane) ? 1 : BATCHES - 1;
-}
-
-/* Has another lane written lately? */
-static void look_around(struct lane *lane)
-{
-	bool was_busy = is_busy(lane);
-	struct ingest_figures figures;
-	uint64_t others;
-
-	ingest_figures(lane->stream->options.ingest, &figures);
-	others = figures.lane_requests[RECORD_LANE_DIRECT - 1];
-	if (others != lane->direct_seen)
-		lane->direct_ns = clock_monotonic();
-	lane->direct_seen = others;
-	/* Until the first commit beside the others tells. */
-	if (!was_busy && is_busy(lane) && lane->target > ROWS_MIN)
-		lane->target = ROWS_MIN;
-}
-
-/* The next batches take as long as they should, as far as this one tells. */
-static void learn_size(struct lane *lane, const struct batch *batch, size_t n)
-{
-	int64_t begun_ns = batch->submitted_ns > lane->last_done_ns ? batch->submitted_ns : lane->last_done_ns;
-	int64_t took_ns = batch->ended_ns - begun_ns, want_ns = is_busy(lane) ? BUSY_NS : FREE_NS;
-	unsigned least = is_busy(lane) ? BUSY_ROWS_MIN : ROWS_MIN;
-	double fits;
-
-	lane->last_done_ns = batch->ended_ns;
-	/* What others made small grows again, though batches so small tell nothing. */
-	if (lane->target < least)
-		lane->target = least;
-	if (took_ns <= 0 || n < least / 2)
-		return;		/* too few to tell what a row costs beside the sync */
-	fits = (double)n * (double)want_ns / (double)took_ns;
-	if (fits > 2.0 * lane->target)
-		fits = 2.0 * lane->target;
-	/* Half way, for one commit may have had a slow disk. */
-	fits = (fits + lane->target) / 2;
-	lane->target = fits < least ? least : fits > BATCH_ROWS ? BATCH_ROWS : (unsigned)fits;
-}
-
+/* Messages that were done before leave no item, but move the position. */
 bool batch_is_empty(const struct batch *batch)
 {
-	return batch->items.len == 0;
+	return batch->items.len == 0 && batch->spans.len == 0;
 }
 
-bool batch_is_full(const struct lane *lane, const struct batch *batch)
+/* What can't be committed in parts must be small beside others. */
+bool batch_is_full(struct lane *lane, const struct batch *batch)
 {
-	return batch->items.len / sizeof(struct item) >= lane->target || batch->bytes >= BATCH_BYTES;
+	size_t n = batch->items.len / sizeof(struct item);
+
+	if (n >= lane->target || batch->bytes >= BATCH_BYTES)
+		return true;
+	return (batch->offsets > AHEAD_MAX || (batch->replay_from >= 0 && n >= pace_part(lane))) && pace_is_busy(lane);
 }
 
 /* ---- one batch ---- */
@@ -128,18 +64,30 @@ static void reset_decoded(struct batch *batch)
 	batch->req = NULL;
 	buf_reset(&batch->rows);
 	buf_reset(&batch->reasons);
-	batch->filtered = batch->dead = batch->refused = 0;
+	batch->filtered = batch->dead = batch->refused = batch->refused_done = 0;
+}
+
+static void forget_spans(struct batch *batch)
+{
+	size_t n;
+	struct span *spans = spans_of(batch, &n);
+
+	for (size_t i = 0; i < n; i++)
+		buf_release(&spans[i].ahead.bits);
+	buf_reset(&batch->spans);
 }
 
 static void reset_batch(struct lane *lane, struct batch *batch)
 {
 	reset_decoded(batch);
 	forget_items(batch);
-	buf_reset(&batch->spans);
+	forget_spans(batch);
 	batch->lane = lane;
 	batch->state = BATCH_FREE;
 	batch->bytes = 0;
-	batch->messages = batch->replayed = 0;
+	batch->offsets = batch->part_ns = 0;
+	batch->messages = batch->replayed = batch->done = 0;
+	batch->has_stored = false;
 	batch->replay_from = batch->replay_to = -1;
 }
 
@@ -167,6 +115,7 @@ void batches_release(struct lane *lane)
 		buf_release(&batch->rows);
 		buf_release(&batch->spans);
 		buf_release(&batch->reasons);
+		buf_release(&batch->pending);
 		buf_release(&batch->key);
 		buf_release(&batch->value);
 	}
@@ -209,14 +158,6 @@ static void view_item(struct item *item, struct stream_message *out)
 	out->has_value = letter ? letter->has_value : msg->payload != NULL;
 }
 
-static uint64_t origin_of(const struct item *item)
-{
-	uint64_t partition = (uint64_t)(item->letter ? item->letter->partition : item->msg->partition);
-	int64_t offset = item->letter ? item->letter->offset : item->msg->offset;
-
-	return partition << 48 | ((uint64_t)offset & ((UINT64_C(1) << 48) - 1));
-}
-
 /* What the commit would refuse, as far as it can be told now. */
 static int judge(struct lane *lane, const struct stream_row *row, struct why *why)
 {
@@ -239,7 +180,7 @@ static int add_row(struct batch *batch, const struct item *item, uint32_t number
 	uint32_t group_id = batch->lane->group_id;
 	int rc;
 
-	ingest_request_origin(req, origin_of(item));
+	ingest_request_origin(req, item_origin(item));
 	if (row->is_delete)
 		rc = ingest_request_delete_entity(req, group_id, row->entity, row->event_ns, 0, 0);
 	else
@@ -256,7 +197,7 @@ static int add_row(struct batch *batch, const struct item *item, uint32_t number
 	return rc < 0 ? rc : buf_error(&batch->rows);
 }
 
-static int note_reason(struct batch *batch, struct item *item, const char *text)
+int batch_note_reason(struct batch *batch, struct item *item, const char *text)
 {
 	item->reason = (uint32_t)batch->reasons.len;
 	buf_append(&batch->reasons, text, strlen(text) + 1);
@@ -271,6 +212,10 @@ static int decode(struct lane *lane, struct batch *batch, struct item *item, uin
 	struct stream_row row;
 	int rc;
 
+	if (item->is_done) {
+		item->fate = FATE_DONE;
+		return 0;
+	}
 	view_item(item, &msg);
 	rc = stream_mapping_decode(lane->def.map, &msg, &row, &why);
 	if (rc == -EAGAIN)
@@ -288,7 +233,7 @@ static int decode(struct lane *lane, struct batch *batch, struct item *item, uin
 	if (rc < 0) {
 		item->fate = FATE_DEAD;
 		batch->dead++;
-		return note_reason(batch, item, why.text[0] ? why.text : strerror(-rc));
+		return batch_note_reason(batch, item, why.text[0] ? why.text : strerror(-rc));
 	}
 	item->fate = FATE_ROW;
 	item->event_ns = row.event_ns;
@@ -325,7 +270,7 @@ static int add_item(struct lane *lane, struct batch *batch, struct item *item)
 	return rc;
 }
 
-/* The batch's span of a partition; messages come in runs of one. NULL without memory. */
+/* The batch's span of a partition; messages come in runs of one. NULL without memory; valid until the next. */
 static struct span *span_for(struct lane *lane, struct batch *batch, int32_t partition)
 {
 	struct span fresh = { .partition = partition, .from = lane->parts[partition].next };
@@ -351,6 +296,7 @@ int batch_add_message(struct lane *lane, struct batch *batch, rd_kafka_message_t
 	rd_kafka_timestamp_type_t type;
 	int64_t timestamp_ms = rd_kafka_message_timestamp(msg, &type);
 	struct span *span;
+	bool is_done;
 	int rc;
 
 	if (type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && timestamp_ms >= 0 && timestamp_ms < INT64_MAX / STREAM_MS)
@@ -358,11 +304,18 @@ int batch_add_message(struct lane *lane, struct batch *batch, rd_kafka_message_t
 	span = span_for(lane, batch, msg->partition);
 	if (!span)
 		return -ENOMEM;
-	rc = add_item(lane, batch, &item);
+	is_done = ahead_has(&lane->parts[msg->partition].ahead, msg->offset);
+	item.span = (uint32_t)(span - (struct span *)batch->spans.data);
+	rc = is_done ? 0 : add_item(lane, batch, &item);
 	if (rc < 0)
 		return rc;
+	batch->offsets += msg->offset + 1 - span->to.next;
 	span->to = (struct position){ .next = msg->offset + 1, .timestamp_ns = item.timestamp_ns };
 	lane->parts[msg->partition].next = msg->offset + 1;
+	if (is_done) {
+		rd_kafka_message_destroy(msg);
+		return 0;
+	}
 	batch->messages++;
 	batch->bytes += msg->len + msg->key_len;
 	return 0;
@@ -418,7 +371,7 @@ static int print_letter(struct lane *lane, struct batch *batch, struct item *ite
 /* In .errors, too. The commit notes its own refusals there. */
 static void note_reject(struct lane *lane, const struct batch *batch, const struct item *item)
 {
-	uint64_t origin = origin_of(item);
+	uint64_t origin = item_origin(item);
 	char who[300];
 	struct reject rej = {
 		.time_ns = clock_now(), .group_id = lane->group_id, .lane = RECORD_LANE_STREAM, .reason = REJECT_bad_row, .err = EINVAL,
@@ -431,8 +384,7 @@ static void note_reject(struct lane *lane, const struct batch *batch, const stru
 	reject_log_add(ingest_rejects(lane->stream->options.ingest), &rej);
 }
 
-/* Writes the letters of a fate, and makes them durable. The lane and the thread that leads a commit may both come here. */
-static int bury(struct lane *lane, struct batch *batch, enum fate fate)
+int batch_bury(struct lane *lane, struct batch *batch, enum fate fate)
 {
 	size_t n;
 	struct item *items = items_of(batch, &n);
@@ -453,178 +405,20 @@ static int bury(struct lane *lane, struct batch *batch, enum fate fate)
 	return rc;
 }
 
-/* ---- inside of the commit ---- */
-
-static int check_span(struct batch *batch, struct ingest_positions *at, const struct span *span)
-{
-	struct lane *lane = batch->lane;
-	struct position stands;
-	struct slice value;
-	int rc;
-
-	buf_reset(&batch->key);
-	position_key(lane->group_id, lane->stream_name, lane->def.topic, span->partition, &batch->key);
-	rc = buf_error(&batch->key);
-	if (rc == 0)
-		rc = ingest_positions_get(at, buf_slice(&batch->key), &value);
-	if (rc == 0)
-		rc = position_decode(value, &stands);
-	if (rc == -ENOENT || rc == -EBADMSG)
-		return -EAGAIN;
-	return rc < 0 ? rc : stands.next == span->from ? 0 : -EAGAIN;
-}
-
-static int get_counters(struct batch *batch, struct ingest_positions *at, struct counters *out)
-{
-	struct slice value = slice_of(NULL, 0);
-	int rc;
-
-	buf_reset(&batch->key);
-	position_lane_key(batch->lane->group_id, batch->lane->stream_name, &batch->key);
-	rc = buf_error(&batch->key);
-	if (rc == 0)
-		rc = ingest_positions_get(at, buf_slice(&batch->key), &value);
-	if (rc == 0 || rc == -ENOENT)
-		rc = counters_decode(value, out);
-	return rc == -EBADMSG ? -EAGAIN : rc;
-}
-
-/* What an earlier try refused is judged anew. */
-static void forget_refused(struct batch *batch)
-{
-	size_t n;
-	struct item *items = items_of(batch, &n);
-
-	for (size_t i = 0; batch->refused && i < n; i++)
-		if (items[i].fate == FATE_REFUSED)
-			items[i].fate = FATE_ROW;
-	batch->refused = 0;
-}
-
-static int check_batch(void *arg, struct ingest_positions *at)
-{
-	struct batch *batch = arg;
-	size_t n;
-	const struct span *spans = spans_of(batch, &n);
-	int rc = 0;
-
-	forget_refused(batch);
-	if (catalog_find_id(ingest_positions_catalog(at), batch->lane->group_id) != batch->grp)
-		return -EAGAIN;
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = check_span(batch, at, &spans[i]);
-	if (rc == 0)
-		rc = get_counters(batch, at, &batch->counters);
-	if (rc == 0 && batch->replay_from >= 0 && batch->counters.replay_offset != (uint64_t)batch->replay_from)
-		rc = -EAGAIN;
-	return rc;
-}
-
-static void refuse_row(void *arg, size_t row, int rc, const struct why *why)
-{
-	struct batch *batch = arg;
-	size_t n;
-	struct item *items = items_of(batch, &n), *item = &items[((const uint32_t *)batch->rows.data)[row]];
-
-	item->fate = FATE_REFUSED;
-	batch->refused++;
-	note_reason(batch, item, why->text[0] ? why->text : strerror(-rc));
-}
-
-static int put_counters(struct batch *batch, struct ingest_positions *at, const struct ingest_result *so_far)
-{
-	struct counters *counters = &batch->counters;
-
-	counters->messages += batch->messages;
-	counters->replayed += batch->replayed;
-	counters->applied += so_far->rows_applied;
-	counters->late += so_far->rows_late;
-	counters->filtered += batch->filtered;
-	counters->dead += batch->dead + batch->refused;
-	if (batch->replay_to >= 0)
-		counters->replay_offset = (uint64_t)batch->replay_to;
-	buf_reset(&batch->key);
-	buf_reset(&batch->value);
-	position_lane_key(batch->lane->group_id, batch->lane->stream_name, &batch->key);
-	counters_encode(counters, &batch->value);
-	if (buf_error(&batch->key) < 0 || buf_error(&batch->value) < 0)
-		return -ENOMEM;
-	return ingest_positions_put(at, buf_slice(&batch->key), buf_slice(&batch->value));
-}
-
-static int put_span(struct batch *batch, struct ingest_positions *at, const struct span *span)
-{
-	struct lane *lane = batch->lane;
-
-	buf_reset(&batch->key);
-	buf_reset(&batch->value);
-	position_key(lane->group_id, lane->stream_name, lane->def.topic, span->partition, &batch->key);
-	position_encode(&span->to, &batch->value);
-	if (buf_error(&batch->key) < 0 || buf_error(&batch->value) < 0)
-		return -ENOMEM;
-	return ingest_positions_put(at, buf_slice(&batch->key), buf_slice(&batch->value));
-}
-
-static int store_batch(void *arg, struct ingest_positions *at, const struct ingest_result *so_far)
-{
-	struct batch *batch = arg;
-	size_t n;
-	const struct span *spans = spans_of(batch, &n);
-	int rc = batch->refused ? bury(batch->lane, batch, FATE_REFUSED) : 0;
-
-	if (rc < 0)
-		return -ENOSPC;		/* the letters' trouble is not the log's: the lane tries again */
-	rc = put_counters(batch, at, so_far);
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = put_span(batch, at, &spans[i]);
-	return rc;
-}
-
-static void end_batch(void *arg, const struct ingest_result *result)
-{
-	struct batch *batch = arg;
-	struct lane *lane = batch->lane;
-	int64_t now_ns = clock_now(), monotonic_ns = clock_monotonic();
-
-	pthread_mutex_lock(&lane->lock);
-	batch->rc = result->rc;
-	snprintf(batch->reason, sizeof batch->reason, "%s", result->why ? result->why->text : "");
-	batch->done_ns = now_ns;
-	batch->ended_ns = monotonic_ns;
-	batch->state = BATCH_DONE;
-	pthread_cond_broadcast(&lane->wake);
-	/* Only wakes whoever sleeps there; the lane keeps the queue while a batch is under way. */
-	if (lane->queue && !pthread_equal(pthread_self(), lane->self))
-		rd_kafka_queue_yield(lane->queue);
-	pthread_mutex_unlock(&lane->lock);
-}
-
 /* ---- handing over, taking back ---- */
 
 static int submit(struct lane *lane, struct batch *batch, bool behind)
 {
-	static const struct ingest_position_ops ops = { check_batch, store_batch };
-	struct ingest *ingest = lane->stream->options.ingest;
 	struct ingest_request *req;
 	int rc = begin_request(lane, batch);
 
 	if (rc == 0 && batch->dead)
-		rc = bury(lane, batch, FATE_DEAD);
+		rc = batch_bury(lane, batch, FATE_DEAD);
 	if (rc < 0)
 		return rc;
 	req = batch->req;
 	batch->req = NULL;
-	ingest_request_sort(req);
-	ingest_request_row_by_row(req, refuse_row);
-	ingest_request_positions(req, &ops, batch);
-	pthread_mutex_lock(&lane->lock);
-	batch->state = BATCH_SUBMITTED;
-	batch->submitted_ns = clock_monotonic();
-	pthread_mutex_unlock(&lane->lock);
-	if (behind)
-		ingest_submit_behind(ingest, req, end_batch, batch);
-	else
-		ingest_submit(ingest, req, end_batch, batch);
+	batch_commit(batch, req, behind);
 	return 0;
 }
 
@@ -635,7 +429,7 @@ int batch_submit(struct lane *lane, bool behind)
 
 	if (rc == 0) {
 		lane->n_submitted++;
-		look_around(lane);
+		pace_look(lane);
 	}
 	return rc;
 }
@@ -676,6 +470,7 @@ static void take_positions(struct lane *lane, const struct batch *batch)
 		struct partition *part = &lane->parts[spans[i].partition];
 
 		part->committed = spans[i].to;
+		ahead_cut(&part->ahead, spans[i].to.next);
 		/* The fetches tell the end only now and then. */
 		if (part->high < part->committed.next)
 			part->high = part->committed.next;
@@ -693,8 +488,8 @@ static void take_over(struct lane *lane, struct batch *batch)
 	size_t n;
 	const struct item *items = items_of(batch, &n);
 
-	learn_size(lane, batch, n);
-	dead_forward(lane, batch);
+	pace_learn(lane, batch, n);
+	dead_forward(lane, batch, false);
 	pthread_mutex_lock(&lane->lock);
 	lane->counters = lane->shown = batch->counters;
 	lane->commits++;
@@ -702,19 +497,41 @@ static void take_over(struct lane *lane, struct batch *batch)
 	lane->batch_rows = lane->target;
 	take_positions(lane, batch);
 	for (size_t i = 0; i < n; i++) {
-		if (items[i].letter)
-			continue;
-		if (items[i].event_ns != STREAM_NO_TIME)
-			freshness_add(&lane->event_age, batch->done_ns - items[i].event_ns, now_ns);
-		if (items[i].timestamp_ns != STREAM_NO_TIME)
-			freshness_add(&lane->broker_age, batch->done_ns - items[i].timestamp_ns, now_ns);
+		if (!items[i].is_done)
+			item_note_age(lane, &items[i], batch->done_ns, now_ns);
 	}
 	lane->last_message_ns = batch->done_ns;
 	batch->state = BATCH_FREE;
+	batch->has_stored = false;
 	pthread_mutex_unlock(&lane->lock);
 	reset_batch(lane, batch);
 	lane->oldest = (lane->oldest + 1) % BATCHES;
 	lane->n_submitted--;
+}
+
+static void take_parts(struct lane *lane, struct batch *batch)
+{
+	size_t n;
+	const struct item *items = items_of(batch, &n);
+
+	if (!batch->has_stored)
+		return;
+	batch->has_stored = false;
+	lane->counters = batch->stored;
+	/* Without memory they are known from the store, when the lane begins anew. */
+	for (size_t i = 0; i < n; i++) {
+		if (!items[i].is_done || !items[i].msg)
+			continue;
+		if (ahead_add(&lane->parts[items[i].msg->partition].ahead, items[i].msg->offset) < 0)
+			lane->must_reopen = true;
+	}
+	dead_forward(lane, batch, true);
+}
+
+void batches_take_parts(struct lane *lane)
+{
+	for (unsigned i = 0; i < BATCHES; i++)
+		take_parts(lane, &lane->batches[i]);
 }
 
 int batches_reap(struct lane *lane)
@@ -758,7 +575,8 @@ static bool is_uncounted(void *arg, int32_t partition, int64_t offset, int64_t r
 
 	if (replay >= 0)
 		return lane->replay && (uint64_t)replay >= replay_place(lane, lane->counters.replay_offset);
-	return partition < lane->n_parts && lane->parts[partition].committed.next >= 0 && offset >= lane->parts[partition].committed.next;
+	return partition < lane->n_parts && lane->parts[partition].committed.next >= 0 && offset >= lane->parts[partition].committed.next &&
+	       !ahead_has(&lane->parts[partition].ahead, offset);
 }
 
 int dead_prune_uncounted(struct lane *lane)
@@ -776,6 +594,8 @@ static int unbury(struct lane *lane)
 		struct item *items = items_of(&lane->batches[b], &n);
 
 		for (size_t i = 0; i < n; i++) {
+			if (items[i].is_done)
+				continue;
 			has_any = has_any || items[i].is_written;
 			items[i].is_written = false;
 		}
@@ -805,6 +625,7 @@ int batches_redo(struct lane *lane)
 	lane->must_redo = true;
 	while (lane->n_submitted && batch_at(lane, 0)->rc == 0)
 		take_over(lane, batch_at(lane, 0));
+	batches_take_parts(lane);
 	rc = unbury(lane);
 
 	/* They are filled again, as it were, oldest first. */
@@ -836,6 +657,7 @@ int batches_redo(struct lane *lane)
 
 void batches_drop(struct lane *lane)
 {
+	batches_take_parts(lane);
 	for (unsigned i = 0; i < BATCHES; i++)
 		reset_batch(lane, &lane->batches[i]);
 	lane->oldest = lane->n_submitted = 0;
@@ -843,6 +665,15 @@ void batches_drop(struct lane *lane)
 }
 
 /* ---- positions without messages ---- */
+
+void partitions_free(struct lane *lane)
+{
+	for (int32_t i = 0; i < lane->n_parts; i++)
+		buf_release(&lane->parts[i].ahead.bits);
+	free(lane->parts);
+	lane->parts = NULL;
+	lane->n_parts = 0;
+}
 
 struct put {
 	struct lane *lane;
@@ -894,7 +725,7 @@ static int store_put(void *arg, struct ingest_positions *at, const struct ingest
 		buf_reset(&put->key);
 		buf_reset(&put->value);
 		position_key(lane->group_id, lane->stream_name, lane->def.topic, i, &put->key);
-		position_encode(&pos, &put->value);
+		position_encode(&pos, NULL, &put->value);
 		rc = put_value(put, at);
 	}
 	return rc;
@@ -902,7 +733,7 @@ static int store_put(void *arg, struct ingest_positions *at, const struct ingest
 
 int positions_put(struct lane *lane, const int64_t *next, const struct counters_change *change, struct why *why)
 {
-	static const struct ingest_position_ops ops = { check_put, store_put };
+	static const struct ingest_position_ops ops = { .check = check_put, .store = store_put };
 	struct put put = { .lane = lane, .next = next, .change = change };
 	struct ingest_request *req;
 	int rc = ingest_request_new(lane->stream->options.ingest, RECORD_LANE_STREAM, 0, 0, "stream", &req);
@@ -917,11 +748,14 @@ int positions_put(struct lane *lane, const int64_t *next, const struct counters_
 		pthread_mutex_unlock(&lane->lock);
 	}
 	for (int32_t i = 0; rc == 0 && next && i < lane->n_parts; i++)
-		if (next[i] >= 0)
+		if (next[i] >= 0) {
+			buf_release(&lane->parts[i].ahead.bits);
 			lane->parts[i] = (struct partition){
 				.is_assigned = lane->parts[i].is_assigned, .next = next[i],
 				.committed = { next[i], STREAM_NO_TIME }, .low = lane->parts[i].low, .high = lane->parts[i].high,
 			};
+			ahead_cut(&lane->parts[i].ahead, next[i]);
+		}
 	buf_release(&put.key);
 	buf_release(&put.value);
 	return rc;

@@ -58,8 +58,10 @@ void consumer_show(struct lane *lane)
 		struct partition *old = lane->shown_parts;
 		char *old_topic = lane->shown_topic;
 
-		for (int32_t i = 0; i < lane->n_parts; i++)
+		for (int32_t i = 0; i < lane->n_parts; i++) {
 			parts[i] = lane->parts[i];
+			parts[i].ahead = (struct ahead){ 0 };
+		}
 		lane->shown_parts = parts;
 		lane->shown_topic = topic;
 		lane->n_shown_parts = lane->n_parts;
@@ -321,7 +323,7 @@ void consumer_recall(struct lane *lane)
 	int rc = 0;
 
 	for (int32_t i = 0, last = -1; rc == 0 && i <= last + GAP_MAX; i++) {
-		rc = position_load(lane->stream->options.store, lane->group_id, lane->stream_name, lane->def.topic, i, &pos);
+		rc = position_load(lane->stream->options.store, lane->group_id, lane->stream_name, lane->def.topic, i, &pos, NULL);
 		if (rc == 0)
 			rc = set_size(lane, i + 1);
 		if (rc == 0) {
@@ -341,9 +343,12 @@ static int load_positions(struct lane *lane, const struct wanted *wanted, bool *
 
 	*out_begun = false;
 	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++) {
-		rc = position_load(lane->stream->options.store, lane->group_id, lane->stream_name, lane->def.topic, i, &pos);
+		bool is_wanted = wanted->all || wanted->is[i];
+
+		rc = position_load(lane->stream->options.store, lane->group_id, lane->stream_name, lane->def.topic, i, &pos,
+				   is_wanted ? &lane->parts[i].ahead : NULL);
 		*out_begun = *out_begun || rc == 0;
-		if (rc == 0 && (wanted->all || wanted->is[i]))
+		if (rc == 0 && is_wanted)
 			lane->parts[i].committed = pos;
 		rc = rc == -ENOENT ? 0 : rc;
 	}

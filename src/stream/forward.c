@@ -74,7 +74,7 @@ static void forward(struct lane *lane, const struct batch *batch, const struct i
 	}
 }
 
-void dead_forward(struct lane *lane, const struct batch *batch)
+void dead_forward(struct lane *lane, const struct batch *batch, bool only_done)
 {
 	const struct item *items = (const struct item *)batch->items.data;
 	size_t n = batch->items.len / sizeof *items;
@@ -82,7 +82,7 @@ void dead_forward(struct lane *lane, const struct batch *batch)
 	if (!lane->def.dead_topic || !(batch->dead + batch->refused) || !open_producer(lane))
 		return;
 	for (size_t i = 0; i < n; i++)
-		if (items[i].msg && (items[i].fate == FATE_DEAD || items[i].fate == FATE_REFUSED))
+		if (items[i].msg && (items[i].fate == FATE_DEAD || items[i].fate == FATE_REFUSED) && (items[i].is_done || !only_done))
 			forward(lane, batch, &items[i]);
 	rd_kafka_poll(lane->producer, 0);
 }

@@ -182,9 +182,7 @@ static void take_definition(struct lane *lane, struct definition *def)
 
 	if (is_elsewhere) {
 		lane_begin_anew(lane);
-		free(lane->parts);
-		lane->parts = NULL;
-		lane->n_parts = 0;
+		partitions_free(lane);
 		lane->source = 0;
 		lane->has_seen_topic = false;
 	}
@@ -524,7 +522,7 @@ static void free_lane(struct lane *lane)
 	pthread_cond_destroy(&lane->wake);
 	pthread_mutex_destroy(&lane->dead_lock);
 	pthread_mutex_destroy(&lane->lock);
-	free(lane->parts);
+	partitions_free(lane);
 	free(lane->shown_parts);
 	free(lane->shown_topic);
 	free(lane->name);

@@ -5,8 +5,9 @@
  *	stream/<group id>/<stream>			the lane's counters
  *	stream/<group id>/<stream>/<topic>/<partition>	the offset of the next message
  *
- * both with a first byte that numbers their form, then little-endian integers. Names of streams and topics have no slash. A position
- * outlives the section: a stream that is taken out and put back goes on where it was.
+ * both with a first byte that numbers their form, then little-endian integers; of a position whose form is 2, bits of messages behind it that
+ * are done already (ahead.c) stand behind them. Names of streams and topics have no slash. A position outlives the section: a stream that is taken
+ * out and put back goes on where it was.
  */
 #include "stream/private.h"
 
@@ -15,7 +16,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { FORM = 1, POSITION_LEN = 1 + 8 + 8 };
+enum { FORM = 1, FORM_AHEAD = 2, POSITION_LEN = 1 + 8 + 8 };
 
 #define COUNT_ONE(name) + 1
 enum { N_COUNTERS = 0 LANE_COUNTERS(COUNT_ONE), COUNTERS_LEN = 1 + 8 * N_COUNTERS + 1 + 8 };
@@ -39,22 +40,31 @@ static uint64_t take64(const char **at)
 	return le64toh(value);
 }
 
-void position_encode(const struct position *pos, struct buf *out)
+void position_encode(const struct position *pos, const struct ahead *ahead, struct buf *out)
 {
-	buf_append_u8(out, FORM);
+	bool has_ahead = ahead && ahead->bits.len;
+
+	buf_append_u8(out, has_ahead ? FORM_AHEAD : FORM);
 	buf_append_u64(out, (uint64_t)pos->next);
 	buf_append_u64(out, (uint64_t)pos->timestamp_ns);
+	if (has_ahead)
+		buf_append_slice(out, buf_slice(&ahead->bits));
 }
 
-int position_decode(struct slice bytes, struct position *out)
+int position_decode(struct slice bytes, struct position *out, struct ahead *out_ahead)
 {
 	const char *at = bytes.data;
+	struct slice bits;
 
-	if (bytes.len != POSITION_LEN || *at++ != FORM)
+	if (bytes.len < POSITION_LEN || *at != (bytes.len > POSITION_LEN ? FORM_AHEAD : FORM))
 		return -EBADMSG;
+	at++;
 	out->next = (int64_t)take64(&at);
 	out->timestamp_ns = (int64_t)take64(&at);
-	return out->next < 0 ? -EBADMSG : 0;
+	if (out->next < 0)
+		return -EBADMSG;
+	bits = slice_of(at, bytes.len - POSITION_LEN);
+	return out_ahead ? ahead_set(out_ahead, out->next, bits) : 0;
 }
 
 void counters_encode(const struct counters *counters, struct buf *out)
@@ -104,7 +114,7 @@ static int load(struct store *store, struct buf *key, struct buf *out)
 }
 
 int position_load(struct store *store, uint32_t group_id, const char *stream, const char *topic, int32_t partition,
-		  struct position *out)
+		  struct position *out, struct ahead *out_ahead)
 {
 	struct buf key = { 0 }, value = { 0 };
 	int rc;
@@ -112,7 +122,7 @@ int position_load(struct store *store, uint32_t group_id, const char *stream, co
 	position_key(group_id, stream, topic, partition, &key);
 	rc = load(store, &key, &value);
 	if (rc == 0)
-		rc = position_decode(buf_slice(&value), out);
+		rc = position_decode(buf_slice(&value), out, out_ahead);
 	buf_release(&value);
 	return rc;
 }

@@ -23,6 +23,7 @@ enum {
 	BATCHES = 3,			/* one that is filled, and two that wait for their commits */
 	BATCH_ROWS = 30000,		/* messages of a batch at the most */
 	BATCH_BYTES = 16 << 20,		/* a batch is closed when it has this many */
+	AHEAD_MAX = 128 << 10,		/* offsets that a batch in parts may span: a bit for each is stored with each part */
 };
 
 /* ---- what a section says about its lane, beside the mapping ---- */
@@ -68,24 +69,36 @@ struct position {
 	int64_t timestamp_ns;		/* of the message before it; STREAM_NO_TIME */
 };
 
+/* ahead.c: messages at a position or behind it that are done already. */
+struct ahead {
+	int64_t base;			/* offset of the first bit */
+	struct buf bits;
+};
+
+bool ahead_has(const struct ahead *ahead, int64_t offset);
+int ahead_add(struct ahead *ahead, int64_t offset);		/* none before the position. -ENOMEM */
+void ahead_cut(struct ahead *ahead, int64_t next);		/* moves on to another position, forgets what lies before it */
+int ahead_set(struct ahead *ahead, int64_t next, struct slice bits);
+
 struct partition {
 	bool is_assigned;
 	bool checks_seam;		/* the message before `next` is still to be looked at */
 	bool is_replaced;		/* it was another one: the topic was made anew */
 	int64_t next;			/* behind what was taken over into batches */
 	struct position committed;
+	struct ahead ahead;		/* of what is committed; not of what is shown */
 	int64_t low, high;		/* of the topic; -1: not known */
 };
 
 void position_lane_key(uint32_t group_id, const char *stream, struct buf *out);
 void position_key(uint32_t group_id, const char *stream, const char *topic, int32_t partition, struct buf *out);
-void position_encode(const struct position *pos, struct buf *out);
-int position_decode(struct slice bytes, struct position *out);		/* -EBADMSG */
+void position_encode(const struct position *pos, const struct ahead *ahead, struct buf *out);		/* `ahead` may be NULL, here and below */
+int position_decode(struct slice bytes, struct position *out, struct ahead *out_ahead);		/* -EBADMSG */
 void counters_encode(const struct counters *counters, struct buf *out);
 int counters_decode(struct slice bytes, struct counters *out);		/* -EBADMSG; empty bytes are all zeros */
 /* Reads from a snapshot. -ENOENT: nothing is stored. */
 int position_load(struct store *store, uint32_t group_id, const char *stream, const char *topic, int32_t partition,
-		  struct position *out);
+		  struct position *out, struct ahead *out_ahead);
 int counters_load(struct store *store, uint32_t group_id, const char *stream, struct counters *out);
 
 /* ---- letter.c: a message that could not be applied, as a line of JSON ---- */
@@ -150,8 +163,9 @@ uint64_t dead_bytes(struct dead *dead);		/* of both files */
 
 enum batch_state { BATCH_FREE, BATCH_FILLING, BATCH_SUBMITTED, BATCH_DONE };
 
-/* What becomes of a message: a row; nothing; a dead letter, known before its commit or in it. */
-enum fate { FATE_ROW, FATE_FILTERED, FATE_DEAD, FATE_REFUSED };
+/* What becomes of a message: a row; nothing; a dead letter, known before its commit or in it. One of a batch that has failed in the middle
+ * may be done. */
+enum fate { FATE_ROW, FATE_FILTERED, FATE_DEAD, FATE_REFUSED, FATE_DONE };
 
 /* A message, or a dead letter that is fed through again. */
 struct item {
@@ -159,8 +173,10 @@ struct item {
 	struct letter *letter;		/* owned, its bytes behind it; NULL: a message */
 	int64_t event_ns, timestamp_ns;
 	uint32_t reason;		/* of the dead: where it stands in batch->reasons */
+	uint32_t span;			/* of a message: its partition's among the batch's */
 	uint8_t fate;			/* enum fate */
 	bool is_written;		/* it is in the file of dead letters */
+	bool is_done;			/* a part of the batch that is committed has it */
 };
 
 /* What a batch takes from one partition. */
@@ -168,6 +184,8 @@ struct span {
 	int32_t partition;
 	int64_t from;			/* the position that must stand before */
 	struct position to;
+	struct position stands;		/* inside of a commit: as the map has it, and what is done behind it with this part's rows */
+	struct ahead ahead;
 };
 
 struct lane;
@@ -180,6 +198,8 @@ struct batch {
 	int64_t done_ns;		/* [L] real time */
 	int64_t submitted_ns, ended_ns;	/* [L] monotonic */
 	struct counters counters;	/* [L] of DONE: as its commit leaves them */
+	struct counters stored;		/* [L] of DONE: as its last part but one leaves them */
+	bool has_stored;		/* [L] of DONE: parts are committed that the lane has not taken over */
 	/* of the lane's thread until it is submitted, of the leading thread until it is done, then the lane's again */
 	const struct catalog_group *grp;	/* that it was decoded for; borrowed from the definition */
 	struct ingest_request *req;	/* until it is submitted */
@@ -187,18 +207,42 @@ struct batch {
 	struct buf rows;		/* array of uint32_t: the item of each change of the request */
 	struct buf spans;		/* array of struct span */
 	struct buf reasons;		/* texts, each with its NUL */
+	struct buf pending;		/* array of uint32_t: the items of the part that is being committed */
 	struct buf key, value;		/* scratch of positions */
 	size_t bytes;
+	int64_t offsets;		/* of all its spans together */
+	int64_t part_ns;		/* monotonic: when the part before was committed */
 	unsigned filtered, dead, refused, messages, replayed;
+	unsigned done, refused_done;	/* of messages and refused: in parts that are committed */
 	int64_t replay_from, replay_to;	/* of a replay: places in the file; else -1 */
 };
+
+static inline struct item *items_of(const struct batch *batch, size_t *out_n)
+{
+	*out_n = batch->items.len / sizeof(struct item);
+	return (struct item *)batch->items.data;
+}
+
+static inline struct span *spans_of(const struct batch *batch, size_t *out_n)
+{
+	*out_n = batch->spans.len / sizeof(struct span);
+	return (struct span *)batch->spans.data;
+}
+
+static inline uint64_t item_origin(const struct item *item)
+{
+	uint64_t partition = (uint64_t)(item->letter ? item->letter->partition : item->msg->partition);
+	int64_t offset = item->letter ? item->letter->offset : item->msg->offset;
+
+	return partition << 48 | ((uint64_t)offset & ((UINT64_C(1) << 48) - 1));
+}
 
 /* What came of adding a message. */
 enum added { ADDED = 0, ADDED_NOT = 1 };	/* or a negative errno: -EAGAIN: it can't be decoded just now */
 
 struct batch *batch_filling(struct lane *lane);		/* the one that is filled; NULL: all are under way */
 bool batch_is_empty(const struct batch *batch);
-bool batch_is_full(const struct lane *lane, const struct batch *batch);
+bool batch_is_full(struct lane *lane, const struct batch *batch);
 /* Takes the message on 0. */
 int batch_add_message(struct lane *lane, struct batch *batch, rd_kafka_message_t *msg);
 int batch_add_letter(struct lane *lane, struct batch *batch, struct letter *letter);
@@ -215,8 +259,27 @@ int batches_redo(struct lane *lane);
 /* Forgets all that is not committed; nothing is under way. The consumer must begin anew behind that. */
 void batches_drop(struct lane *lane);
 void batches_release(struct lane *lane);
-/* How many may be under way just now. */
-unsigned batches_allowed(const struct lane *lane);
+/* What is committed of those that have failed or are given up is the lane's from here on. None is under way. */
+void batches_take_parts(struct lane *lane);
+/* Writes the letters of a fate, and makes them durable. The lane and the thread that leads a commit may both come here. */
+int batch_bury(struct lane *lane, struct batch *batch, enum fate fate);
+
+/* ---- commit.c: inside of the commits ---- */
+
+/* Hands over a request that the batch was made into. */
+void batch_commit(struct batch *batch, struct ingest_request *req, bool behind);
+void item_note_age(struct lane *lane, const struct item *item, int64_t done_ns, int64_t now_ns);	/* with lane->lock held */
+int batch_note_reason(struct batch *batch, struct item *item, const char *text);	/* -ENOMEM */
+
+/* ---- pace.c: how much at once ---- */
+
+void pace_look(struct lane *lane);		/* has another lane written lately? */
+bool pace_is_busy(struct lane *lane);		/* it has */
+/* The next ones take as long as they should, as far as this one of `n` rows tells. */
+void pace_learn(struct lane *lane, const struct batch *batch, size_t n);
+void pace_learn_part(struct lane *lane, struct batch *batch, size_t n, int64_t now_ns);	/* with lane->lock held */
+size_t pace_part(struct lane *lane);		/* rows of a part; SIZE_MAX: no parts */
+unsigned batches_allowed(struct lane *lane);	/* how many may be under way just now */
 
 /* ---- the lane ---- */
 
@@ -276,11 +339,12 @@ struct lane {
 	rd_kafka_t *producer;		/* of dead letters; NULL */
 	FILE *replay;			/* the file of letters that is being replayed; NULL: none */
 	bool replays_both;		/* the newer file comes behind this one */
-	/* size of batches */
-	unsigned target;
+	unsigned target;		/* rows of a batch */
+	int64_t last_done_ns;		/* monotonic */
+	/* [L] what others do, and what that leaves */
 	uint64_t direct_seen;
 	int64_t direct_ns;		/* monotonic: when another lane last wrote */
-	int64_t last_done_ns;		/* monotonic */
+	unsigned part_rows;
 	/* housekeeping */
 	int64_t tick_ns, refresh_ns;
 	uint64_t rate_messages;
@@ -298,6 +362,7 @@ struct stream {
 };
 
 /* apply.c, too */
+void partitions_free(struct lane *lane);
 int dead_prune_uncounted(struct lane *lane);
 /* Stores positions of the definition's topic: next[i] of partition i where it is not negative; and the lane's counters as they are, with
  * `changes` made to them. Nothing may be under way. -ENOSPC, -EIO, -ENOENT (the group is gone). */
@@ -307,7 +372,8 @@ struct counters_change {
 int positions_put(struct lane *lane, const int64_t *next, const struct counters_change *change, struct why *why);
 
 /* forward.c */
-void dead_forward(struct lane *lane, const struct batch *batch);
+/* Those of a batch that is committed, or of the parts of it that are. */
+void dead_forward(struct lane *lane, const struct batch *batch, bool only_done);
 void forward_close(struct lane *lane);
 
 /* consumer.c */

@@ -18,13 +18,13 @@ static void test_positions(void)
 	struct position pos_back;
 	struct buf buf = { 0 };
 
-	position_encode(&pos, &buf);
-	CHECK_INT(position_decode(buf_slice(&buf), &pos_back), 0);
+	position_encode(&pos, NULL, &buf);
+	CHECK_INT(position_decode(buf_slice(&buf), &pos_back, NULL), 0);
 	CHECK(pos_back.next == pos.next && pos_back.timestamp_ns == -5);
 	for (size_t len = 0; len < buf.len; len++)
-		CHECK_INT(position_decode(slice_of(buf.data, len), &pos_back), -EBADMSG);
+		CHECK_INT(position_decode(slice_of(buf.data, len), &pos_back, NULL), -EBADMSG);
 	buf.data[0] = 9;
-	CHECK_INT(position_decode(buf_slice(&buf), &pos_back), -EBADMSG);
+	CHECK_INT(position_decode(buf_slice(&buf), &pos_back, NULL), -EBADMSG);
 	buf_reset(&buf);
 	counters_encode(&counters, &buf);
 	CHECK_INT(counters_decode(buf_slice(&buf), &counters_back), 0);
@@ -35,6 +35,54 @@ static void test_positions(void)
 	buf_reset(&buf);
 	position_key(7, "clicks", "user-clicks", 3, &buf);
 	CHECK_TEXT(buf_slice(&buf), "stream/7/clicks/user-clicks/3");
+	buf_release(&buf);
+}
+
+/* Messages behind a position that are done: against an array that says the same. */
+static void test_ahead(void)
+{
+	enum { FIRST = 1000003, OFFSETS = 400 };
+	struct ahead ahead = { 0 }, back = { 0 };
+	bool want[OFFSETS] = { false };
+	struct position pos = { .next = FIRST, .timestamp_ns = 7 }, pos_back;
+	struct buf buf = { 0 };
+	uint64_t random = 5;
+
+	ahead_cut(&ahead, pos.next);
+	CHECK(!ahead_has(&ahead, FIRST) && !ahead_has(&ahead, 0));
+	for (int step = 0; step < 60; step++) {
+		for (int i = 0; i < 5; i++) {
+			int64_t offset;
+
+			random = random * 6364136223846793005 + 1442695040888963407;
+			offset = pos.next + (int64_t)(random >> 33) % (FIRST + OFFSETS - pos.next);
+			CHECK_INT(ahead_add(&ahead, offset), 0);
+			want[offset - FIRST] = true;
+		}
+		if (step % 3 == 2) {
+			pos.next += step % 23;
+			ahead_cut(&ahead, pos.next);
+		}
+		buf_reset(&buf);
+		position_encode(&pos, &ahead, &buf);
+		CHECK_INT(position_decode(buf_slice(&buf), &pos_back, &back), 0);
+		CHECK_INT(pos_back.next, pos.next);
+		for (int64_t offset = FIRST - 20; offset < FIRST + OFFSETS + 20; offset++) {
+			bool is = offset >= pos.next && offset < FIRST + OFFSETS && want[offset - FIRST];
+
+			CHECK(ahead_has(&ahead, offset) == is);
+			CHECK(ahead_has(&back, offset) == is);
+		}
+	}
+	ahead_cut(&ahead, FIRST + OFFSETS);
+	CHECK_INT(ahead.bits.len, 0);
+	/* Then it is a position as it was before there were any. */
+	buf_reset(&buf);
+	position_encode(&pos, &ahead, &buf);
+	CHECK_INT(position_decode(buf_slice(&buf), &pos_back, &back), 0);
+	CHECK(buf.len == 17 && back.bits.len == 0);
+	buf_release(&ahead.bits);
+	buf_release(&back.bits);
 	buf_release(&buf);
 }
 
@@ -274,6 +322,7 @@ static void test_properties(void)
 int main(void)
 {
 	test_positions();
+	test_ahead();
 	test_letters();
 	test_foreign_letters();
 	test_files();
