@@ -271,7 +271,7 @@ torture-hunt: all $(TORTURE_PROGRAMS) $(KAFKA_PROGRAMS)	## readers and writers h
 torture-histories: all $(TORTURE_PROGRAMS) $(call program,$(HELPERS))	## histories of both mounts' clients, checked with Porcupine, HUNT_SECONDS=600 for each kind of kernel
 	@tests/torture/run histories $(OUT) $(HUNT_SECONDS)
 
-torture-stream: all $(KAFKA_PROGRAMS)	## kill -9 of the daemon and its broker while messages flow, STREAM_ROUNDS=500
+torture-stream: all $(TORTURE_PROGRAMS) $(KAFKA_PROGRAMS)	## kill -9 of the daemon and its broker while messages flow, STREAM_ROUNDS=500
 	@tests/torture/run stream $(OUT) $(STREAM_ROUNDS)
 
 # ---- install ----

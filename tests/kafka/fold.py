@@ -45,18 +45,24 @@ class Fold:
     def __init__(self, brokers, topic, partitions):
         self.brokers, self.topic = brokers, topic
         self.next = [0] * partitions
+        self.ahead = [set() for _ in range(partitions)]         # offsets behind `next` that are folded already
         self.messages = self.filtered = self.dead = self.rows = 0
         self.values = {}        # entity -> feature -> (time, value)
         self.tombs = {}         # entity -> time
 
-    def advance(self, positions):
-        """Reads on to these positions, one a partition."""
+    def advance(self, positions, ahead=None):
+        """Reads on to these positions, one a partition; and of what lies behind each, the offsets in its set."""
         for partition, end in enumerate(positions):
-            for message in messages(self.brokers, self.topic, partition, self.next[partition], end):
-                self.add(*message)
+            had, more = self.ahead[partition], ahead[partition] if ahead else set()
             if end < self.next[partition]:
                 raise SystemExit("fold: partition %d went back from %d to %d" % (partition, self.next[partition], end))
-            self.next[partition] = end
+            if any(offset >= end and offset not in more for offset in had):
+                raise SystemExit("fold: partition %d: what was done behind %d is not done any more" % (partition, end))
+            first, last = self.next[partition], max(more, default=end - 1) + 1
+            for offset, message in enumerate(messages(self.brokers, self.topic, partition, first, last), first):
+                if (offset < end or offset in more) and offset not in had:
+                    self.add(*message)
+            self.next[partition], self.ahead[partition] = end, set(more)
 
     def add(self, timestamp_ms, key, value):
         self.messages += 1
