@@ -14,6 +14,7 @@ BUILD ?= build
 V ?=
 SAN ?=
 DEV ?=
+IO_URING ?=
 KILL_ROUNDS ?= 200
 LOAD_ROUNDS ?= 200
 POWER_ROUNDS ?= 500
@@ -21,6 +22,7 @@ STREAM_ROUNDS ?= 500
 FUZZ_SECONDS ?= 60
 HUNT_SECONDS ?= 600
 
+# IO_URING=1 builds the serving mount's FUSE over io_uring in; libfuse 3.18 has it.
 # V=1 shows commands; SAN=address,undefined or SAN=thread builds with sanitizers; DEV=1 makes warnings errors. Each has its own folder.
 comma := ,
 FLAVOUR ?= $(if $(SAN),$(subst $(comma),-,$(SAN)),$(if $(DEV),dev,release))
@@ -45,7 +47,8 @@ YYJSON := $(THIRD)/yyjson/yyjson.c
 YYJSON_CFLAGS := -isystem $(THIRD)/yyjson
 endif
 OUR_CPPFLAGS := -Iinclude -Isrc -D_GNU_SOURCE= -DFUSE_USE_VERSION=312 -DFEATUREFS_VERSION='"$(VERSION)"' \
-	$(shell pkg-config --silence-errors --cflags $(PKGS)) $(YYJSON_CFLAGS) $(if $(findstring fuzzer,$(SAN)),-DBATCH_WINDOW_FIRST=64)
+	$(shell pkg-config --silence-errors --cflags $(PKGS)) $(YYJSON_CFLAGS) \
+	$(if $(findstring fuzzer,$(SAN)),-DBATCH_WINDOW_FIRST=64) $(if $(IO_URING),-DFEATUREFS_IO_URING=)
 # Position-independent and hidden throughout: one object serves programs and the client library, which shows only its header's names.
 OUR_CFLAGS := -std=gnu11 -pthread -fPIC -fvisibility=hidden $(WARN) $(SANFLAGS)
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP
@@ -91,6 +94,8 @@ all: $(OUT)/featurefs $(OUT)/featurectl $(OUT)/libfeaturefs.so $(OUT)/libfeature
 need-libs:
 	@pkg-config --exists $(PKGS) || { echo "Libraries are missing: run 'make setup' as root," \
 		"or install pkg-config and the development files of: $(PKGS)." >&2; exit 1; }
+	@[ -z '$(IO_URING)' ] || pkg-config --atleast-version=3.18 fuse3 || { echo "IO_URING=1 needs libfuse 3.18 or later, and" \
+		"pkg-config finds $$(pkg-config --modversion fuse3); PKG_CONFIG_PATH says where else to look." >&2; exit 1; }
 
 $(THIRD)/yyjson/yyjson.c:
 	$(Q)tools/setup yyjson $(THIRD)/yyjson

@@ -217,13 +217,14 @@ is_mounted() {
 }
 
 # start_daemon [ARGUMENTS...]: featurefs "$STORE" "$MNT" -f ARGUMENTS, in the background; returns when the mount answers. Its
-# output goes to $LOG. Set STORE and MNT anew for a second one (stop_daemon knows the last).
+# output goes to $LOG. Set STORE and MNT anew for a second one (stop_daemon knows the last). With SERVE_IO_URING in the environment its serving
+# mount, if it has one, goes by io_uring.
 start_daemon() {
 	local end=$((SECONDS + 50))
 
 	daemon_args=("$@")
 	mkdir -p "$MNT"
-	featurefs "$STORE" "$MNT" -f "$@" >> "$LOG" 2>&1 &
+	featurefs "$STORE" "$MNT" -f "$@" ${SERVE_IO_URING:+-o serve.io_uring=yes} >> "$LOG" 2>&1 &
 	daemon_pid=$!
 	echo "$daemon_pid" >> "$DIR/pids"
 	until is_mounted "$MNT" && stat "$MNT" > /dev/null 2>&1; do

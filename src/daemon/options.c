@@ -107,6 +107,8 @@ static const struct option_row table[] = {
 	  "A second, read-only mount for model servers, whose warm reads cost what they cost on tmpfs. The same as -o serve=DIR." },
 	{ "serve", "threads", KIND_COUNT, AT(serve_threads), "4", 1, 1000, NULL,
 	  "Threads that answer its requests: reads of what the kernel does not hold yet." },
+	{ "serve", "io_uring", KIND_BOOL, AT(serve_io_uring), "no", 0, 0, NULL,
+	  "Its requests come by io_uring instead of /dev/fuse; only where the daemon was built and the kernel is set for it." },
 	{ "log", "level", KIND_CHOICE, AT(log_level), "info", 0, 0, "error|warn|info|debug",
 	  "What the daemon says, on stderr in the foreground, else to syslog." },
 	/* The last section, for its properties are printed behind it. */

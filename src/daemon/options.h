@@ -35,6 +35,7 @@ struct options {
 	bool read_only, allow_other;
 	char *serve_path;		/* empty: no serving mount */
 	unsigned serve_threads;
+	bool serve_io_uring;
 	struct options_id uid, gid, umask;
 	struct buf kernel;		/* comma-separated mount options for the kernel, with a NUL */
 

@@ -24,6 +24,7 @@ int second_prepare(struct second *second, const struct options *options, const c
 		.debug = options->debug,
 		.owners = options_owners(options),
 		.threads = options->serve_threads,
+		.io_uring = options->serve_io_uring,
 		.controls = controls,
 	};
 

@@ -251,6 +251,7 @@ static void print_serving_metrics(const struct serving_figures *figures, struct 
 	metric(out, "serving_mounted", "gauge", "1 while the serving mount is there", figures->is_mounted);
 	metric(out, "serving_requests_total", "counter", "Requests of the serving mount: what its kernel caches did not hold",
 	       figures->requests);
+	metric(out, "serving_ring_requests_total", "counter", "Those of them that came by io_uring", figures->ring_requests);
 	metric(out, "serving_lookups_total", "counter", "Names looked up among them", figures->lookups);
 	metric(out, "serving_reads_total", "counter", "Reads among them", figures->reads);
 	metric(out, "serving_nodes", "gauge", "Files and directories that its kernel caches hold", figures->nodes);

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/mounts.h"
 #include "mount/crew.h"
+#include "mount/uring.h"
 
 extern char **environ;
 
@@ -110,6 +111,8 @@ static int make_args(const struct channel_options *options, struct fuse_args *ou
 		goto out;
 	if (options->read_only && fuse_opt_add_opt(&joined, "ro"))
 		goto out;
+	if (options->io_uring && fuse_opt_add_opt(&joined, "io_uring"))
+		goto out;
 	if (options->kernel_options && options->kernel_options[0] && fuse_opt_add_opt(&joined, options->kernel_options))
 		goto out;
 	if (fuse_opt_add_arg(out, "featurefs") || fuse_opt_add_arg(out, "-o") || fuse_opt_add_arg(out, joined) ||
@@ -143,8 +146,10 @@ int channel_open(struct channel *channel, const struct channel_options *options,
 {
 	int rc;
 
-	*channel = (struct channel){ .n_threads = options->threads ? options->threads : 1 };
+	*channel = (struct channel){ .n_threads = options->threads ? options->threads : 1, .io_uring = options->io_uring };
 	rc = check_mountpoint(options->mountpoint, &channel->mountpoint, why);
+	if (rc == 0 && options->io_uring)
+		rc = uring_check(why);
 	if (rc == 0)
 		rc = open_session(channel, options, why);
 	if (rc < 0)
@@ -156,7 +161,10 @@ int channel_open(struct channel *channel, const struct channel_options *options,
 
 int channel_run(struct channel *channel)
 {
-	return crew_run(channel->session, channel->n_threads);
+	int rc = crew_run(channel->session, channel->n_threads);
+	int end = channel->io_uring ? uring_end(channel->session) : 0;
+
+	return rc < 0 ? rc : end;
 }
 
 /* For a daemon that is not root's. */

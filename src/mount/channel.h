@@ -11,6 +11,7 @@ struct channel {
 	struct fuse_session *session;
 	char *mountpoint;		/* resolved */
 	unsigned n_threads;
+	bool io_uring;
 };
 
 struct channel_options {
@@ -18,6 +19,7 @@ struct channel_options {
 	const char *source;		/* what `df` and /proc/mounts show */
 	const char *kernel_options;	/* comma-separated; NULL or empty: none */
 	bool read_only, debug;
+	bool io_uring;			/* its requests come by io_uring where they can; see uring.h */
 	bool is_serving;		/* tells the two mounts of a store apart in the mount table: its type has -serving behind it */
 	unsigned threads;
 	const struct fuse_lowlevel_ops *ops;

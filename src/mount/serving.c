@@ -22,9 +22,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	const unsigned wanted = FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPLICIT_INVAL_DATA |
 				FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO;
+	const struct serving *serving = userdata;
 
-	(void)userdata;
-	conn->want = wanted & conn->capable;
+	conn->want = (wanted | uring_capability(&serving->uring)) & conn->capable;
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX;
 	conn->time_gran = 1;
@@ -34,6 +34,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
 	(void)fi;
+	serving_begin(req);
 	fuse_reply_err(req, ENOSYS);
 }
 
@@ -58,11 +59,10 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	struct serving *serving = fuse_req_userdata(req);
+	struct serving *serving = serving_begin(req);
 	struct statvfs st;
 
 	(void)ino;
-	atomic_fetch_add_explicit(&serving->requests, 1, memory_order_acq_rel);
 	session_statfs(serving->lane, &st);
 	fuse_reply_statfs(req, &st);
 }
@@ -95,6 +95,7 @@ int serving_new(const struct serving_options *options, struct direct *lane, stru
 		return -ENOMEM;
 	serving->options = *options;
 	serving->lane = lane;
+	serving->uring.is_wanted = options->io_uring;
 	serving->root = (struct snode){ .kind = NODE_ROOT };
 	serving->control_dir = (struct snode){ .kind = NODE_CONTROL_DIR };
 	serving->views_dir = (struct snode){ .kind = NODE_VIEWS };
@@ -113,6 +114,7 @@ int serving_open(struct serving *serving, struct why *why)
 		.kernel_options = options->kernel_options,
 		.read_only = true,
 		.is_serving = true,
+		.io_uring = options->io_uring,
 		.debug = options->debug,
 		.threads = options->threads,
 		.ops = &serving_ops,
@@ -164,6 +166,7 @@ void serving_figures(struct serving *serving, struct serving_figures *out)
 {
 	out->is_mounted = atomic_load(&serving->is_open);
 	out->requests = atomic_load(&serving->requests);
+	out->ring_requests = atomic_load(&serving->uring.requests);
 	out->lookups = atomic_load(&serving->lookups);
 	out->reads = atomic_load(&serving->reads);
 	out->names_forgotten = atomic_load(&serving->names_forgotten);

@@ -23,6 +23,7 @@ struct serving_options {
 	bool debug;				/* libfuse prints each request */
 	struct mount_owners owners;
 	unsigned threads;
+	bool io_uring;				/* requests come by io_uring; serving_open fails where they can't */
 	const struct mount_control *controls;	/* ended by a NULL name; must outlive the mount */
 };
 
@@ -44,6 +45,7 @@ void serving_changed(void *arg, const struct ingest_news *news);
 struct serving_figures {
 	bool is_mounted;
 	uint64_t requests, lookups, reads;	/* since the start */
+	uint64_t ring_requests;			/* of them, those that came by io_uring */
 	uint64_t names_forgotten;		/* that the kernel was told to forget one by one */
 	uint64_t wholes_forgotten;		/* how often it was told to forget everything */
 	uint64_t nodes, node_bytes;		/* now; bytes with the texts */

@@ -75,7 +75,7 @@ static int answer(struct serving *serving, const struct fresh *fresh, struct sli
 void serving_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi, unsigned flags, const void *in,
 		   size_t in_size, size_t out_size)
 {
-	struct serving *serving = fuse_req_userdata(req);
+	struct serving *serving = serving_begin(req);
 	struct buf *buf = attr_buffer();
 	struct snode *node;
 	struct featurefs_batch head;
@@ -84,7 +84,6 @@ void serving_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, stru
 	(void)arg;
 	(void)fi;
 	(void)flags;
-	atomic_fetch_add_explicit(&serving->requests, 1, memory_order_acq_rel);
 	node = snode_of(serving, ino);
 	if (node->kind == NODE_LOOKUP && cmd == FEATUREFS_IOC_LOOKUP(_IOC_SIZE(cmd)) && in_size >= sizeof head && out_size >= sizeof head) {
 		memcpy(&head, in, sizeof head);

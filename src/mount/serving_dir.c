@@ -57,11 +57,10 @@ void serving_dirs_free(struct serving *serving)
 
 void serving_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct serving *serving = fuse_req_userdata(req);
+	struct serving *serving = serving_begin(req);
 	struct serving_dir *dir = calloc(1, sizeof *dir);
 
 	(void)ino;
-	atomic_fetch_add_explicit(&serving->requests, 1, memory_order_acq_rel);
 	if (!dir) {
 		fuse_reply_err(req, ENOMEM);
 		return;
@@ -75,10 +74,9 @@ void serving_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void serving_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct serving *serving = fuse_req_userdata(req);
+	struct serving *serving = serving_begin(req);
 
 	(void)ino;
-	atomic_fetch_add_explicit(&serving->requests, 1, memory_order_acq_rel);
 	free_dir(serving, dir_of(fi));
 	fuse_reply_err(req, 0);
 }
@@ -193,14 +191,13 @@ static int list(struct serving *serving, struct snode *node, struct serving_dir 
 
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi, bool is_plus)
 {
-	struct serving *serving = fuse_req_userdata(req);
+	struct serving *serving = serving_begin(req);
 	struct serving_dir *dir = dir_of(fi);
 	struct dir_reply reply = { .req = req, .size = size, .is_plus = is_plus };
 	struct given given = { { 0 } };
 	struct buf buf = { 0 };
 	int rc;
 
-	atomic_fetch_add_explicit(&serving->requests, 1, memory_order_acq_rel);
 	reply.data = buf_reserve(&buf, size);
 	rc = reply.data ? list(serving, snode_of(serving, ino), dir, &reply, (uint64_t)off, &given) : -ENOMEM;
 	atomic_fetch_add_explicit(&dir->turns, 1, memory_order_release);

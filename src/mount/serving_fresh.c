@@ -6,7 +6,8 @@
  * it, which the kernel needs for its permission check, makes the text. From then on that node shows that text.
  *
  * What takes long (.stats walks its group) is made by a thread of its own: a commit may have to wait for lookups, and so all other threads
- * must be free for those.
+ * must be free for those. A request that came by io_uring must be answered by the thread that brought it (uring.c), and then is, however long
+ * that takes.
  */
 #include "mount/serving_private.h"
 
@@ -146,7 +147,7 @@ static void reply_or_wait(struct serving *serving, const struct slow *slow)
 	struct slow *copy;
 	struct slice text;
 
-	if (slow->fresh->node.kind != NODE_STATS || is_rendered(serving, slow->fresh, &text)) {
+	if (slow->fresh->node.kind != NODE_STATS || uring_has_brought(slow->req) || is_rendered(serving, slow->fresh, &text)) {
 		reply(serving, slow);
 		return;
 	}

@@ -320,17 +320,9 @@ static int look(struct serving *serving, fuse_req_t req, struct snode *dir, cons
 	}
 }
 
-static struct serving *begin(fuse_req_t req)
-{
-	struct serving *serving = fuse_req_userdata(req);
-
-	atomic_fetch_add_explicit(&serving->requests, 1, memory_order_acq_rel);
-	return serving;
-}
-
 void serving_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct serving *serving = begin(req);
+	struct serving *serving = serving_begin(req);
 	struct fuse_entry_param entry;
 	int rc = look(serving, req, snode_of(serving, parent), name, &entry);
 
@@ -394,7 +386,7 @@ static int stat_version(struct serving *serving, const struct version *version, 
 
 void serving_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct serving *serving = begin(req);
+	struct serving *serving = serving_begin(req);
 	struct snode *node = snode_of(serving, ino);
 	double timeout = 0;
 	struct stat st;
@@ -419,7 +411,7 @@ void serving_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void serving_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct serving *serving = begin(req);
+	struct serving *serving = serving_begin(req);
 	struct snode *node = snode_of(serving, ino);
 	const struct version *version = (const struct version *)node;
 	size_t at;
@@ -442,7 +434,7 @@ void serving_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct
 
 static void read_attrs(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	struct serving *serving = begin(req);
+	struct serving *serving = serving_begin(req);
 	struct buf *buf = attr_buffer();
 	struct serve_view view;
 	struct target target;

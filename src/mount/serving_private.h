@@ -18,6 +18,7 @@
 #define MOUNT_SERVING_PRIVATE_H
 
 #include "mount/private.h"
+#include "mount/uring.h"
 
 enum {
 	SERVING_SHARDS = 16,		/* of a group */
@@ -134,6 +135,7 @@ struct serving {
 	struct serving_options options;	/* without its strings once it is mounted */
 	struct direct *lane;
 	struct channel channel;
+	struct uring uring;
 	atomic_bool is_open;		/* mounted: there is somebody to tell */
 	atomic_bool is_over;		/* unmounted again: its nodes are freed with the next commit */
 	struct snode root, control_dir, views_dir;
@@ -153,6 +155,16 @@ struct serving {
 	atomic_uint_fast64_t requests, lookups, reads, names_forgotten, wholes_forgotten;
 	atomic_uint_fast64_t nodes, node_bytes;
 };
+
+/* How each request begins but a forget. */
+static inline struct serving *serving_begin(fuse_req_t req)
+{
+	struct serving *serving = fuse_req_userdata(req);
+
+	uring_note(&serving->uring, req);
+	atomic_fetch_add_explicit(&serving->requests, 1, memory_order_acq_rel);
+	return serving;
+}
 
 /* ---- serving_node.c ---- */
 

@@ -122,3 +122,17 @@ ssize_t write(int fd, const void *bytes, size_t len)
 	}
 	return rc >= 0 ? rc : next(fd, bytes, len);
 }
+
+/* Answers that go by io_uring, as many as are ready; libfuse's call. */
+struct io_uring;
+int io_uring_submit_and_wait(struct io_uring *ring, unsigned count);
+
+int io_uring_submit_and_wait(struct io_uring *ring, unsigned count)
+{
+	int (*next)(struct io_uring *, unsigned);
+
+	begin();
+	dawdle();
+	*(void **)&next = dlsym(RTLD_NEXT, "io_uring_submit_and_wait");
+	return next(ring, count);
+}
