@@ -420,16 +420,23 @@ static int commit_list(struct ingest *ingest, struct ingest_request *list, bool 
 	return rc;
 }
 
+/* -EIO is a disk that failed, or else a fault of ours or of LMDB's. */
 static void fail_list(struct ingest *ingest, struct ingest_request *list, int rc)
 {
+	const char *surprise = store_surprise();
+	struct store_figures figures;
+
+	store_figures(ingest->store, &figures);
 	for (struct ingest_request *req = list; req; req = req->next) {
 		req->result = (struct ingest_result){ .rc = rc };
 		if (rc == -ENOSPC)
 			why_fail(&req->why, ENOSPC, "the map or the disk is full: delete something, raise store.map_size, or free the disk");
+		else if (rc == -EIO && !figures.failed)
+			why_fail(&req->why, EIO, "the commit was given up, and nothing of it is stored: %s",
+				 surprise ? surprise : "one of its changes failed half-way");
 		else if (rc == -EIO)
 			why_fail(&req->why, EIO, "the log can't be written; it is not known whether this change will be there: restart the daemon");
 	}
-	(void)ingest;
 }
 
 /* -ENOSPC is tried again with the pin's pages given back, then request by request. */

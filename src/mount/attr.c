@@ -550,7 +550,7 @@ void attr_end_change(struct job *job, int rc)
 			rc = attr_fill_content(job->mount, &job->target, 0, job->origin.event_ns, clock_now(), &st);
 	}
 	if (rc < 0)
-		fuse_reply_err(job->req, -rc);
+		reply_err(job->req, -rc);
 	else
-		fuse_reply_attr(job->req, &st, timeout);
+		reply_attr(job->req, &st, timeout);
 }

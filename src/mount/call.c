@@ -118,7 +118,7 @@ static void enqueue(struct worker *worker, const struct call *call, const struct
 	struct waiting *wait = wait_new(call, touch);
 
 	if (!wait) {
-		fuse_reply_err(call->req, ENOMEM);
+		reply_err(call->req, ENOMEM);
 		return;
 	}
 	pthread_mutex_lock(&worker->mount->lock);
@@ -326,7 +326,7 @@ void job_done(void *arg, int rc)
 	if (job->end)
 		job->end(job, rc);
 	else if (job->req)
-		fuse_reply_err(job->req, -rc);
+		reply_err(job->req, -rc);
 	pthread_mutex_lock(&mount->lock);
 	if (job->is_closing)
 		leave_closing(job);

@@ -49,7 +49,7 @@ void dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
 	if (!dir) {
-		fuse_reply_err(req, ENOMEM);
+		reply_err(req, ENOMEM);
 		return;
 	}
 	dir->handle = (struct handle){ .kind = HANDLE_DIR, .node = node_of(mount, ino) };
@@ -60,12 +60,12 @@ void dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 		if (rc < 0) {
 			free_dir(mount, dir);
-			fuse_reply_err(req, -rc);
+			reply_err(req, -rc);
 			return;
 		}
 	}
 	fi->fh = (uintptr_t)dir;
-	if (fuse_reply_open(req, fi) == -ENOENT)
+	if (reply_open(req, fi) == -ENOENT)
 		free_dir(mount, dir);		/* nobody waits for it any more */
 }
 
@@ -76,7 +76,7 @@ void dir_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)ino;
 	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
 	free_dir(mount, (struct dir *)handle_of(mount, fi));
-	fuse_reply_err(req, 0);
+	reply_err(req, 0);
 }
 
 /* ---- reading ---- */
@@ -368,9 +368,9 @@ static void run_read(struct call *call)
 	}
 	atomic_fetch_add_explicit(&dir->turns, 1, memory_order_release);
 	if (rc < 0 && reply.len == 0)
-		fuse_reply_err(call->req, -rc);
+		reply_err(call->req, -rc);
 	else
-		fuse_reply_buf(call->req, reply.data, reply.len);
+		reply_buf(call->req, reply.data, reply.len);
 }
 
 void dir_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
@@ -405,8 +405,8 @@ static void end_mkdir(struct job *job, int rc)
 	if (rc == 0)
 		rc = look_up(mount, job->node, job->name, job->caller, &entry);
 	if (rc < 0)
-		fuse_reply_err(job->req, -rc);
-	else if (fuse_reply_entry(job->req, &entry) == -ENOENT)
+		reply_err(job->req, -rc);
+	else if (reply_entry(job->req, &entry) == -ENOENT)
 		node_forget(mount, node_of(mount, entry.ino), 1);
 }
 
@@ -470,7 +470,7 @@ static int make_import_dir(struct call *call)
 		rc = look_up(mount, dir, call->name, fuse_req_ctx(call->req)->pid, &entry);
 	if (rc < 0)
 		return rc;
-	if (fuse_reply_entry(call->req, &entry) == -ENOENT)
+	if (reply_entry(call->req, &entry) == -ENOENT)
 		node_forget(mount, node_of(mount, entry.ino), 1);
 	return 1;
 }
@@ -513,7 +513,7 @@ static void run_mkdir(struct call *call)
 	int rc = make_dir(call);
 
 	if (rc <= 0)
-		fuse_reply_err(call->req, -rc);
+		reply_err(call->req, -rc);
 }
 
 void dir_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -551,7 +551,7 @@ static void end_rmdir(struct job *job, int rc)
 		}
 		pthread_mutex_unlock(&mount->lock);
 	}
-	fuse_reply_err(job->req, -rc);
+	reply_err(job->req, -rc);
 }
 
 /* A group of that name, or a view. -ENOENT. */
@@ -602,7 +602,7 @@ static void run_rmdir(struct call *call)
 	int rc = remove_dir(call);
 
 	if (rc <= 0)
-		fuse_reply_err(call->req, -rc);
+		reply_err(call->req, -rc);
 }
 
 void dir_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)

@@ -514,7 +514,7 @@ static void commit_dirty(struct mount *mount, struct edit *edit, fuse_req_t req)
 	if (job)
 		put_job(mount, edit, job, false);
 	else
-		fuse_reply_err(req, rc);
+		reply_err(req, rc);
 }
 
 /* Rows and definitions are not parked: an empty one writes nothing, and a whole group would wait for it. */
@@ -535,7 +535,7 @@ void edit_flush(struct mount *mount, struct edit *edit, fuse_req_t req)
 	if (is_its)
 		commit_dirty(mount, edit, req);
 	else
-		fuse_reply_err(req, 0);
+		reply_err(req, 0);
 }
 
 void edit_fsync(struct mount *mount, struct edit *edit, fuse_req_t req)
@@ -558,7 +558,7 @@ void edit_release(struct mount *mount, struct edit *edit, fuse_req_t req)
 		job = take_job(mount, edit, NULL, end_release);
 	pthread_mutex_unlock(&edit->lock);
 	if (req)
-		fuse_reply_err(req, 0);
+		reply_err(req, 0);
 	if (job)
 		put_job(mount, edit, job, true);
 	pthread_mutex_lock(&mount->lock);
@@ -581,7 +581,7 @@ void edit_read(struct mount *mount, struct edit *edit, fuse_req_t req, size_t si
 	from = (uint64_t)off < edit->bytes.len ? (size_t)off : edit->bytes.len;
 	if (size > edit->bytes.len - from)
 		size = edit->bytes.len - from;
-	fuse_reply_buf(req, size ? edit->bytes.data + from : NULL, size);
+	reply_buf(req, size ? edit->bytes.data + from : NULL, size);
 	pthread_mutex_unlock(&edit->lock);
 	edit_drop(mount, edit);
 }
@@ -717,23 +717,23 @@ void edit_write(struct mount *mount, struct edit *edit, fuse_req_t req, const ch
 	if (rc == 0)
 		park(mount, edit, false);
 	if (rc < 0)
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 	else
-		fuse_reply_write(req, size);
+		reply_write(req, size);
 }
 
 /* ---- SETATTR ---- */
 
-static void reply_attr(struct mount *mount, struct node *node, fuse_req_t req)
+static void show_attr(struct mount *mount, struct node *node, fuse_req_t req)
 {
 	struct stat st;
 	double timeout;
 	int rc = attr_get(mount, node, fuse_req_ctx(req)->pid, &st, &timeout);
 
 	if (rc < 0)
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 	else
-		fuse_reply_attr(req, &st, timeout);
+		reply_attr(req, &st, timeout);
 }
 
 void edit_resize(struct mount *mount, struct edit *edit, fuse_req_t req, uint64_t size)
@@ -745,7 +745,7 @@ void edit_resize(struct mount *mount, struct edit *edit, fuse_req_t req, uint64_
 	if (rc == 0 && size > edit->limit)
 		rc = refuse_size(mount, edit, &target);
 	if (rc < 0) {
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 		return;
 	}
 	pthread_mutex_lock(&edit->lock);
@@ -760,9 +760,9 @@ void edit_resize(struct mount *mount, struct edit *edit, fuse_req_t req, uint64_
 	pthread_mutex_unlock(&edit->lock);
 	park(mount, edit, false);
 	if (rc < 0)
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 	else
-		reply_attr(mount, edit->handle.node, req);
+		show_attr(mount, edit->handle.node, req);
 }
 
 void edit_stamp(struct mount *mount, struct edit *edit, fuse_req_t req, int64_t event_ns)
@@ -779,9 +779,9 @@ void edit_stamp(struct mount *mount, struct edit *edit, fuse_req_t req, int64_t 
 	if (job) {
 		put_job(mount, edit, job, false);
 	} else if (is_armed) {
-		fuse_reply_err(req, ENOMEM);
+		reply_err(req, ENOMEM);
 	} else {
-		reply_attr(mount, edit->handle.node, req);
+		show_attr(mount, edit->handle.node, req);
 	}
 }
 
@@ -818,7 +818,7 @@ void edit_truncate(struct mount *mount, struct node *node, const struct target *
 	}
 	buf_release(&text);
 	if (rc < 0) {
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 		return;
 	}
 	job->target = *target;

@@ -250,7 +250,7 @@ static void close_handle(struct mount *mount, struct handle *handle, fuse_req_t 
 		break;
 	}
 	if (req)
-		fuse_reply_err(req, 0);
+		reply_err(req, 0);
 }
 
 static void set_file_info(struct fuse_file_info *fi, const struct handle *handle)
@@ -310,11 +310,11 @@ static void run_open(struct call *call)
 	node_target(mount, node, &target);
 	rc = open_handle(mount, call, node, &target, &handle);
 	if (rc < 0) {
-		fuse_reply_err(call->req, -rc);
+		reply_err(call->req, -rc);
 		return;
 	}
 	set_file_info(&call->fi, handle);
-	if (fuse_reply_open(call->req, &call->fi) == -ENOENT)
+	if (reply_open(call->req, &call->fi) == -ENOENT)
 		close_handle(mount, handle, NULL);	/* nobody waits for it any more */
 }
 
@@ -460,7 +460,7 @@ static void run_create(struct call *call)
 	int rc = create(mount, call, &node, &handle);
 
 	if (rc < 0) {
-		fuse_reply_err(call->req, -rc);
+		reply_err(call->req, -rc);
 		return;
 	}
 	rc = attr_get(mount, node, fuse_req_ctx(call->req)->pid, &st, &timeout);
@@ -470,13 +470,13 @@ static void run_create(struct call *call)
 		pthread_mutex_unlock(&mount->lock);
 		look_entry(mount, node, &st, timeout, &entry);
 		set_file_info(&call->fi, handle);
-		if (fuse_reply_create(call->req, &entry, &call->fi) == -ENOENT) {
+		if (reply_create(call->req, &entry, &call->fi) == -ENOENT) {
 			node_forget(mount, node, 1);
 			close_handle(mount, handle, NULL);
 		}
 	} else {
 		close_handle(mount, handle, NULL);
-		fuse_reply_err(call->req, -rc);
+		reply_err(call->req, -rc);
 	}
 	node_drop(mount, node);
 }
@@ -499,8 +499,8 @@ static void reply_looked_up(struct mount *mount, struct node *dir, const char *n
 	if (rc == 0)
 		rc = look_up(mount, dir, name, fuse_req_ctx(req)->pid, &entry);
 	if (rc < 0)
-		fuse_reply_err(req, -rc);
-	else if (fuse_reply_entry(req, &entry) == -ENOENT)
+		reply_err(req, -rc);
+	else if (reply_entry(req, &entry) == -ENOENT)
 		node_forget(mount, node_of(mount, entry.ino), 1);
 }
 
@@ -593,7 +593,7 @@ static void read_shown(struct mount *mount, struct shown *shown, fuse_req_t req,
 	pthread_mutex_lock(&mount->lock);
 	shown->refs++;
 	pthread_mutex_unlock(&mount->lock);
-	fuse_reply_buf(req, (const char *)text.data + from, size < text.len - from ? size : text.len - from);
+	reply_buf(req, (const char *)text.data + from, size < text.len - from ? size : text.len - from);
 	drop_shown(mount, shown);
 }
 
@@ -644,9 +644,9 @@ void file_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, of
 	else
 		rc = handle->kind == HANDLE_SCRATCH ? scratch_write(mount, handle->node, slice_of(buf, size), off, at_end) : -EBADF;
 	if (rc < 0)
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 	else
-		fuse_reply_write(req, size);
+		reply_write(req, size);
 }
 
 void file_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -662,12 +662,12 @@ void file_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	if (handle->kind == HANDLE_IMPORT)
 		import_flush(mount, handle, fuse_req_ctx(req)->pid);
-	fuse_reply_err(req, 0);
+	reply_err(req, 0);
 }
 
 static void run_sync(struct call *call)
 {
-	fuse_reply_err(call->req, -import_sync(handle_of(call->mount, &call->fi)));
+	reply_err(call->req, -import_sync(handle_of(call->mount, &call->fi)));
 }
 
 void file_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -683,7 +683,7 @@ void file_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_i
 	else if (handle->kind == HANDLE_IMPORT)
 		call_run_slow(&call);	/* a file of gigabytes takes long */
 	else
-		fuse_reply_err(req, 0);
+		reply_err(req, 0);
 }
 
 void file_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -720,7 +720,7 @@ static void end_unlink(struct job *job, int rc)
 {
 	if (rc == 0)
 		orphan_value(job->mount, job->node, job->target.number);
-	fuse_reply_err(job->req, -rc);
+	reply_err(job->req, -rc);
 }
 
 static int unlink_scratch(struct mount *mount, struct node *dir, const char *name)
@@ -778,7 +778,7 @@ static void run_unlink(struct call *call)
 	int rc = unlink_name(call);
 
 	if (rc <= 0)
-		fuse_reply_err(call->req, -rc);
+		reply_err(call->req, -rc);
 }
 
 void file_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -792,7 +792,7 @@ void file_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 /* ---- SETATTR ---- */
 
-static void reply_attr(struct mount *mount, struct node *node, fuse_req_t req, int rc)
+static void show_attr(struct mount *mount, struct node *node, fuse_req_t req, int rc)
 {
 	struct stat st;
 	double timeout;
@@ -800,9 +800,9 @@ static void reply_attr(struct mount *mount, struct node *node, fuse_req_t req, i
 	if (rc == 0)
 		rc = attr_get(mount, node, fuse_req_ctx(req)->pid, &st, &timeout);
 	if (rc < 0)
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 	else
-		fuse_reply_attr(req, &st, timeout);
+		reply_attr(req, &st, timeout);
 }
 
 static struct job *setattr_job(struct call *call, struct node *node, const struct target *target)
@@ -810,7 +810,7 @@ static struct job *setattr_job(struct call *call, struct node *node, const struc
 	struct job *job = job_new(call->mount, call->req, attr_end_change, slice_of(NULL, 0));
 
 	if (!job) {
-		fuse_reply_err(call->req, ENOMEM);
+		reply_err(call->req, ENOMEM);
 		return NULL;
 	}
 	job->target = *target;
@@ -827,7 +827,7 @@ static void own_group(struct call *call, struct node *node, const struct target 
 	int set = call->flags;
 
 	if (!(set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))) {
-		reply_attr(call->mount, node, call->req, 0);
+		show_attr(call->mount, node, call->req, 0);
 		return;
 	}
 	job = setattr_job(call, node, target);
@@ -855,7 +855,7 @@ static void stamp_value(struct call *call, struct node *node, const struct targe
 		return;
 	}
 	if (target->kind != NODE_VALUE && target->kind != NODE_BIN) {
-		reply_attr(mount, node, call->req, 0);
+		show_attr(mount, node, call->req, 0);
 		return;
 	}
 	job = setattr_job(call, node, target);
@@ -877,9 +877,9 @@ static void resize_file(struct call *call, struct node *node, const struct targe
 		edit_truncate(mount, node, target, call->req, size);
 	else if (target->kind == NODE_STATS || target->kind == NODE_ERRORS || target->kind == NODE_CONTROL || target->kind == NODE_JOIN ||
 		 (target->kind == NODE_TREE_FILE && !tree_is_writable(mount, target)))
-		fuse_reply_err(call->req, EPERM);
+		reply_err(call->req, EPERM);
 	else		/* what is written next replaces it anyway */
-		reply_attr(mount, node, call->req, size ? -EINVAL : 0);
+		show_attr(mount, node, call->req, size ? -EINVAL : 0);
 }
 
 static void run_setattr(struct call *call)
@@ -890,11 +890,11 @@ static void run_setattr(struct call *call)
 
 	node_target(mount, node, &target);
 	if (mount->options.read_only)
-		fuse_reply_err(call->req, EROFS);
+		reply_err(call->req, EROFS);
 	else if (target.kind == NODE_SCRATCH)
-		reply_attr(mount, node, call->req, scratch_setattr(mount, node, &call->attr, call->flags));
+		show_attr(mount, node, call->req, scratch_setattr(mount, node, &call->attr, call->flags));
 	else if (is_import(target.kind))
-		reply_attr(mount, node, call->req, import_setattr(mount, node, call->has_fi ? handle_of(mount, &call->fi) : NULL,
+		show_attr(mount, node, call->req, import_setattr(mount, node, call->has_fi ? handle_of(mount, &call->fi) : NULL,
 								  &call->attr, call->flags));
 	else if (target.kind == NODE_GROUP || target.kind == NODE_VIEW || target.kind == NODE_ROOT)
 		own_group(call, node, &target);
@@ -903,7 +903,7 @@ static void run_setattr(struct call *call)
 	else if ((call->flags & FUSE_SET_ATTR_MTIME) && !is_dir(target.kind))
 		stamp_value(call, node, &target);
 	else
-		reply_attr(mount, node, call->req, 0);
+		show_attr(mount, node, call->req, 0);
 }
 
 void file_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)

@@ -286,9 +286,9 @@ void import_read(struct mount *mount, struct handle *handle, fuse_req_t req, siz
 
 	(void)mount;
 	if (n < 0)
-		fuse_reply_err(req, (int)-n);
+		reply_err(req, (int)-n);
 	else
-		fuse_reply_buf(req, room, (size_t)n);
+		reply_buf(req, room, (size_t)n);
 }
 
 int import_write(struct handle *handle, struct slice bytes, off_t off, bool at_end)

@@ -362,8 +362,8 @@ static void run_lookup(struct call *call)
 	if (rc == 0)
 		rc = look_up(mount, dir, call->name, fuse_req_ctx(call->req)->pid, &entry);
 	if (rc < 0)
-		fuse_reply_err(call->req, -rc);
-	else if (fuse_reply_entry(call->req, &entry) == -ENOENT)
+		reply_err(call->req, -rc);
+	else if (reply_entry(call->req, &entry) == -ENOENT)
 		node_forget(mount, node_of(mount, entry.ino), 1);	/* nobody waits for it any more */
 }
 
@@ -387,9 +387,9 @@ static void run_getattr(struct call *call)
 	int rc = attr_get(mount, node, fuse_req_ctx(call->req)->pid, &st, &timeout);
 
 	if (rc < 0)
-		fuse_reply_err(call->req, -rc);
+		reply_err(call->req, -rc);
 	else
-		fuse_reply_attr(call->req, &st, timeout);
+		reply_attr(call->req, &st, timeout);
 }
 
 void look_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

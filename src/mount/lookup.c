@@ -220,11 +220,11 @@ void lookup_read(struct mount *mount, struct handle *handle, fuse_req_t req, siz
 		rc = answer(mount, look, &target, req);
 	left = rc == 0 ? look->answer.len - look->at : 0;
 	if (rc < 0) {
-		fuse_reply_err(req, rc == -ESTALE ? EINVAL : -rc);
+		reply_err(req, rc == -ESTALE ? EINVAL : -rc);
 	} else {
 		if (left > size)
 			left = size;
-		fuse_reply_buf(req, look->answer.data + look->at, left);
+		reply_buf(req, look->answer.data + look->at, left);
 		look->at += left;
 	}
 	pthread_mutex_unlock(&look->lock);

@@ -87,7 +87,7 @@ static void end_value(struct job *job, int rc)
 {
 	if (rc == 0)
 		rename_nodes(job->mount, job->node, job->from.slot, job->node2, job->to.slot);
-	fuse_reply_err(job->req, -rc);
+	reply_err(job->req, -rc);
 }
 
 static void set_place(const struct end *end, char text[TEXT_ENTITY_MAX + 1], struct direct_place *out)
@@ -148,7 +148,7 @@ static void end_written(struct job *job, int rc)
 		scratch_unlink_locked(mount, job->node);
 		pthread_mutex_unlock(&mount->lock);
 	}
-	fuse_reply_err(job->req, -rc);
+	reply_err(job->req, -rc);
 }
 
 /* -EEXIST if the target is there and must not be. */
@@ -259,7 +259,7 @@ static void end_copied(struct job *job, int rc)
 		scratch_unlink_locked(mount, job->node);
 		pthread_mutex_unlock(&mount->lock);
 	}
-	fuse_reply_err(job->req, -rc);
+	reply_err(job->req, -rc);
 }
 
 static int render_from(struct rename *ren, struct buf *buf, struct content *out, struct stat *out_st)
@@ -370,7 +370,7 @@ static void end_entity(struct job *job, int rc)
 		}
 		pthread_mutex_unlock(&mount->lock);
 	}
-	fuse_reply_err(job->req, -rc);
+	reply_err(job->req, -rc);
 }
 
 static int move_entity(struct rename *ren)
@@ -402,7 +402,7 @@ static void end_group(struct job *job, int rc)
 {
 	if (rc == 0)
 		dir_touch_root(job->mount);
-	fuse_reply_err(job->req, -rc);
+	reply_err(job->req, -rc);
 }
 
 static int move_group(struct rename *ren)
@@ -507,7 +507,7 @@ static void run_rename(struct call *call)
 	else
 		rc = do_rename(&ren);
 	if (rc <= 0)
-		fuse_reply_err(call->req, -rc);
+		reply_err(call->req, -rc);
 }
 
 void move_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t parent2, const char *name2, unsigned flags)

@@ -232,7 +232,7 @@ void scratch_read(struct mount *mount, struct node *node, fuse_req_t req, size_t
 	from = (uint64_t)off < scratch->len ? (size_t)off : scratch->len;
 	if (size > scratch->len - from)
 		size = scratch->len - from;
-	fuse_reply_buf(req, size ? scratch->data + from : NULL, size);
+	reply_buf(req, size ? scratch->data + from : NULL, size);
 	pthread_mutex_unlock(&scratch->lock);
 	node_drop(mount, node);
 }

@@ -35,7 +35,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)ino;
 	(void)fi;
 	serving_begin(req);
-	fuse_reply_err(req, ENOSYS);
+	reply_err(req, ENOSYS);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)

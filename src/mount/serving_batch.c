@@ -95,7 +95,7 @@ void serving_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, stru
 	}
 	/* The kernel would take ESTALE for a reason to look the name up again. */
 	if (rc < 0)
-		fuse_reply_err(req, rc == -ESTALE ? EINVAL : -rc);
+		reply_err(req, rc == -ESTALE ? EINVAL : -rc);
 	else
-		fuse_reply_ioctl(req, 0, buf->data, buf->len);
+		reply_ioctl(req, 0, buf->data, buf->len);
 }

@@ -62,13 +62,13 @@ void serving_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	(void)ino;
 	if (!dir) {
-		fuse_reply_err(req, ENOMEM);
+		reply_err(req, ENOMEM);
 		return;
 	}
 	list_dir(serving, dir);
 	fi->fh = (uintptr_t)dir;
 	atomic_fetch_add_explicit(&dir->turns, 1, memory_order_release);
-	if (fuse_reply_open(req, fi) == -ENOENT)
+	if (reply_open(req, fi) == -ENOENT)
 		free_dir(serving, dir);	/* nobody waits for it any more */
 }
 
@@ -78,7 +78,7 @@ void serving_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 
 	(void)ino;
 	free_dir(serving, dir_of(fi));
-	fuse_reply_err(req, 0);
+	reply_err(req, 0);
 }
 
 /* ---- an entity's values ---- */
@@ -203,8 +203,8 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, str
 	atomic_fetch_add_explicit(&dir->turns, 1, memory_order_release);
 	atomic_fetch_add_explicit(&serving->requests, 0, memory_order_release);
 	if (rc < 0 && reply.len == 0)
-		fuse_reply_err(req, -rc);
-	else if (fuse_reply_buf(req, reply.data, reply.len) == -ENOENT)
+		reply_err(req, -rc);
+	else if (reply_buf(req, reply.data, reply.len) == -ENOENT)
 		give_back(serving, &given);
 	buf_release(&given.inos);
 	buf_release(&buf);

@@ -86,7 +86,7 @@ static int render(struct serving *serving, struct fresh *fresh, struct slice *ou
 
 /* ---- replies ---- */
 
-static void reply_attr(struct serving *serving, fuse_req_t req, struct fresh *fresh)
+static void show_attr(struct serving *serving, fuse_req_t req, struct fresh *fresh)
 {
 	const struct attr_frame frame = { .owners = &serving->options.owners, .lane = serving->lane };
 	const struct catalog_group *grp;
@@ -99,7 +99,7 @@ static void reply_attr(struct serving *serving, fuse_req_t req, struct fresh *fr
 	if (rc == 0)
 		rc = serve_begin(serving->lane->store, serving->lane->cur, &view);
 	if (rc < 0) {
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 		return;
 	}
 	snode_target(&fresh->node, &target);
@@ -111,32 +111,32 @@ static void reply_attr(struct serving *serving, fuse_req_t req, struct fresh *fr
 	st.st_size = (off_t)content.text.len;
 	st.st_blocks = (blkcnt_t)((content.text.len + 511) / 512);
 	if (rc < 0)
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 	else
-		fuse_reply_attr(req, &st, 0);
+		reply_attr(req, &st, 0);
 }
 
-static void reply_read(struct serving *serving, fuse_req_t req, struct fresh *fresh, size_t size, off_t off)
+static void show_text(struct serving *serving, fuse_req_t req, struct fresh *fresh, size_t size, off_t off)
 {
 	struct slice text;
 	int rc = render(serving, fresh, &text);
 	size_t at;
 
 	if (rc < 0) {
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 		return;
 	}
 	at = (uint64_t)off < text.len ? (size_t)off : text.len;
-	fuse_reply_buf(req, (const char *)text.data + at, size < text.len - at ? size : text.len - at);
+	reply_buf(req, (const char *)text.data + at, size < text.len - at ? size : text.len - at);
 }
 
 static void reply(struct serving *serving, const struct slow *slow)
 {
 	snode_hold(serving, &slow->fresh->node);
 	if (slow->is_read)
-		reply_read(serving, slow->req, slow->fresh, slow->size, slow->off);
+		show_text(serving, slow->req, slow->fresh, slow->size, slow->off);
 	else
-		reply_attr(serving, slow->req, slow->fresh);
+		show_attr(serving, slow->req, slow->fresh);
 	snode_forget(serving, &slow->fresh->node, 1);
 }
 
@@ -153,7 +153,7 @@ static void reply_or_wait(struct serving *serving, const struct slow *slow)
 	}
 	copy = malloc(sizeof *copy);
 	if (!copy) {
-		fuse_reply_err(slow->req, ENOMEM);
+		reply_err(slow->req, ENOMEM);
 		return;
 	}
 	*copy = *slow;

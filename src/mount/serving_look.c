@@ -330,8 +330,8 @@ void serving_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	/* What was made here is read by other threads as soon as the reply is out. */
 	atomic_fetch_add_explicit(&serving->requests, 0, memory_order_release);
 	if (rc < 0)
-		fuse_reply_err(req, -rc);
-	else if (fuse_reply_entry(req, &entry) == -ENOENT)
+		reply_err(req, -rc);
+	else if (reply_entry(req, &entry) == -ENOENT)
 		snode_forget(serving, snode_of(serving, entry.ino), 1);	/* nobody waits for it any more */
 }
 
@@ -402,9 +402,9 @@ void serving_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	if (rc < 0)
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 	else
-		fuse_reply_attr(req, &st, timeout);
+		reply_attr(req, &st, timeout);
 }
 
 /* ---- READ ---- */
@@ -419,11 +419,11 @@ void serving_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct
 	(void)fi;
 	atomic_fetch_add_explicit(&serving->reads, 1, memory_order_relaxed);
 	if (is_dir((enum node_kind)node->kind)) {
-		fuse_reply_err(req, EISDIR);
+		reply_err(req, EISDIR);
 	} else if (node->kind == NODE_VALUE || node->kind == NODE_BIN || node->kind == NODE_ROW) {
 		snode_hold(serving, node);
 		at = (uint64_t)off < node->len ? (size_t)off : node->len;
-		fuse_reply_buf(req, version->text + at, size < node->len - at ? size : node->len - at);
+		reply_buf(req, version->text + at, size < node->len - at ? size : node->len - at);
 		snode_forget(serving, node, 1);
 	} else {
 		fresh_read(serving, req, (struct fresh *)node, size, off);
@@ -441,7 +441,7 @@ static void read_attrs(fuse_req_t req, fuse_ino_t ino, const char *name, size_t 
 	int rc = buf ? begin_view(serving, &view) : -ENOMEM;
 
 	if (rc < 0) {
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 		return;
 	}
 	snode_target(snode_of(serving, ino), &target);
@@ -455,7 +455,7 @@ void serving_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t s
 	if (xattr_is_user(name))
 		read_attrs(req, ino, name, size);
 	else
-		fuse_reply_err(req, !strcmp(name, "security.capability") ? ENODATA : ENOTSUP);
+		reply_err(req, !strcmp(name, "security.capability") ? ENODATA : ENOTSUP);
 }
 
 void serving_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)

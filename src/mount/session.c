@@ -26,7 +26,7 @@ static void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, cons
 	(void)link;
 	(void)parent;
 	(void)name;
-	fuse_reply_err(req, ENOTSUP);
+	reply_err(req, ENOTSUP);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
@@ -34,7 +34,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 	(void)ino;
 	(void)parent;
 	(void)name;
-	fuse_reply_err(req, ENOTSUP);
+	reply_err(req, ENOTSUP);
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
@@ -44,7 +44,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 	(void)off;
 	(void)len;
 	(void)fi;
-	fuse_reply_err(req, ENOTSUP);
+	reply_err(req, ENOTSUP);
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -52,7 +52,7 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fus
 	(void)ino;
 	(void)datasync;
 	(void)fi;
-	fuse_reply_err(req, 0);		/* what was acknowledged is durable already */
+	reply_err(req, 0);		/* what was acknowledged is durable already */
 }
 
 static uint64_t count_entities(const struct direct *lane)

@@ -123,24 +123,24 @@ void tree_read(struct handle *handle, fuse_req_t req, size_t size, off_t off)
 	ssize_t n;
 
 	if (th->fd < 0 || !room) {
-		fuse_reply_err(req, th->fd < 0 ? EBADF : ENOMEM);
+		reply_err(req, th->fd < 0 ? EBADF : ENOMEM);
 		return;
 	}
 	do
 		n = pread(th->fd, room, size, off);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		fuse_reply_err(req, errno);
+		reply_err(req, errno);
 	else
-		fuse_reply_buf(req, room, (size_t)n);
+		reply_buf(req, room, (size_t)n);
 }
 
 static void end_write(struct job *job, int rc)
 {
 	if (rc < 0)
-		fuse_reply_err(job->req, -rc);
+		reply_err(job->req, -rc);
 	else
-		fuse_reply_write(job->req, job->len);
+		reply_write(job->req, job->len);
 }
 
 void tree_write(struct mount *mount, struct handle *handle, fuse_req_t req, struct slice bytes)
@@ -149,12 +149,12 @@ void tree_write(struct mount *mount, struct handle *handle, fuse_req_t req, stru
 	struct job *job;
 
 	if (((struct tree_handle *)handle)->fd >= 0) {
-		fuse_reply_err(req, EBADF);
+		reply_err(req, EBADF);
 		return;
 	}
 	job = job_new(mount, req, end_write, bytes);
 	if (!job) {
-		fuse_reply_err(req, ENOMEM);
+		reply_err(req, ENOMEM);
 		return;
 	}
 	job->node = handle->node;

@@ -173,11 +173,11 @@ void xattr_reply(fuse_req_t req, int rc, const struct buf *buf, size_t size)
 	if (rc == 0 && size && buf->len > size)
 		rc = -ERANGE;
 	if (rc < 0)
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 	else if (size == 0)
-		fuse_reply_xattr(req, buf->len);
+		reply_xattr(req, buf->len);
 	else
-		fuse_reply_buf(req, buf->data, buf->len);
+		reply_buf(req, buf->data, buf->len);
 }
 
 static bool is_group(enum node_kind kind)
@@ -208,7 +208,7 @@ static void read_attrs(struct call *call)
 	int rc = buf ? serve_begin(mount->lane->store, mount->lane->cur, &view) : -ENOMEM;
 
 	if (rc < 0) {
-		fuse_reply_err(call->req, -rc);
+		reply_err(call->req, -rc);
 		return;
 	}
 	node_target(mount, node_of(mount, call->ino), &target);
@@ -239,7 +239,7 @@ void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	if (xattr_is_user(name))
 		call_run(&call);
 	else	/* the kernel asks for the first before each truncating open */
-		fuse_reply_err(req, !strcmp(name, "security.capability") ? ENODATA : ENOTSUP);
+		reply_err(req, !strcmp(name, "security.capability") ? ENODATA : ENOTSUP);
 }
 
 void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -295,7 +295,7 @@ void xattr_set(fuse_req_t req, fuse_ino_t ino, const char *name, const char *val
 	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
 	rc = change(mount, req, node_of(mount, ino), name, &bytes, flags & (XATTR_CREATE | XATTR_REPLACE));
 	if (rc <= 0)
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 }
 
 void xattr_remove(fuse_req_t req, fuse_ino_t ino, const char *name)
@@ -306,5 +306,5 @@ void xattr_remove(fuse_req_t req, fuse_ino_t ino, const char *name)
 	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
 	rc = change(mount, req, node_of(mount, ino), name, NULL, 0);
 	if (rc <= 0)
-		fuse_reply_err(req, -rc);
+		reply_err(req, -rc);
 }

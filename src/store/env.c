@@ -21,6 +21,8 @@ static const char *const table_names[STORE_TABLES] = {
 	[STORE_STATS] = "stats", [STORE_POSITIONS] = "positions", [STORE_SOURCES] = "sources",
 };
 
+static _Thread_local int surprise;	/* a code that has no errno of its own */
+
 int env_errno(int code)
 {
 	switch (code) {
@@ -47,8 +49,19 @@ int env_errno(int code)
 	case EDQUOT:
 		return -ENOSPC;
 	default:
-		return code > 0 ? -code : code == 0 ? 0 : -EIO;
+		if (code >= 0)
+			return -code;
+		surprise = code;
+		return -EIO;
 	}
+}
+
+const char *store_surprise(void)
+{
+	int code = surprise;
+
+	surprise = 0;
+	return code ? mdb_strerror(code) : NULL;
 }
 
 void env_notice(struct store *store, bool is_error, const char *fmt, ...)

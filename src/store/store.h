@@ -102,6 +102,8 @@ struct store_figures {
 	int failed;			/* 0, or the errno that stopped writes until the next start */
 };
 void store_figures(struct store *store, struct store_figures *out);
+/* An -EIO of LMDB's that no store has failed by, in its words: what it last said on this thread; told once. NULL: nothing. */
+const char *store_surprise(void);
 const char *store_path(const struct store *store);
 
 /* ---- reading ---- */
