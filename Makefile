@@ -21,6 +21,7 @@ POWER_ROUNDS ?= 500
 STREAM_ROUNDS ?= 500
 FUZZ_SECONDS ?= 60
 HUNT_SECONDS ?= 600
+MEMORY_FILES ?= 10000000
 
 # IO_URING=1 builds the serving mount's FUSE over io_uring in; libfuse 3.18 has it.
 # V=1 shows commands; SAN=address,undefined or SAN=thread builds with sanitizers; DEV=1 makes warnings errors. Each has its own folder.
@@ -213,7 +214,7 @@ $(OUT)/%_preload.so: %_preload.c | need-libs
 
 # ---- tests ----
 
-.PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-load torture-power torture-stream torture-hunt torture-histories test-programs
+.PHONY: demo setup check check-unit check-cases check-asan check-tsan check-fuzz lint fuzz bench torture-kill torture-load torture-power torture-stream torture-hunt torture-histories torture-memory test-programs
 demo:	## installs what is missing, builds, and shows the main job on this machine's package database
 	@tools/setup build
 	@$(MAKE) --no-print-directory -j $(shell nproc) all $(OUT)/tools/kafka/mock
@@ -275,6 +276,9 @@ torture-hunt: all $(TORTURE_PROGRAMS) $(KAFKA_PROGRAMS)	## readers and writers h
 
 torture-histories: all $(TORTURE_PROGRAMS) $(call program,$(HELPERS))	## histories of both mounts' clients, checked with Porcupine, HUNT_SECONDS=600 for each kind of kernel
 	@tests/torture/run histories $(OUT) $(HUNT_SECONDS)
+
+torture-memory: all $(BENCH_PROGRAMS)	## MEMORY_FILES=10000000 files of the serving mount read once: what the daemon holds, and gives back
+	@tests/torture/run memory $(OUT) $(MEMORY_FILES)
 
 torture-stream: all $(TORTURE_PROGRAMS) $(KAFKA_PROGRAMS)	## kill -9 of the daemon and its broker while messages flow, STREAM_ROUNDS=500
 	@tests/torture/run stream $(OUT) $(STREAM_ROUNDS)

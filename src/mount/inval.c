@@ -424,6 +424,7 @@ static void forget_list(struct serving *serving, const struct ingest_changed *li
 void serving_changing(void *arg, const struct ingest_news *news)
 {
 	struct serving *serving = arg;
+	int64_t begin = clock_monotonic();
 	uint64_t number;
 	struct catalog *cat = catalog_current_get(serving->lane->cur, &number);
 
@@ -441,6 +442,7 @@ void serving_changing(void *arg, const struct ingest_news *news)
 		tell(serving, FUSE_ROOT_ID, snode_ino(serving, &serving->views_dir), slice_str(".views"));
 	}
 	catalog_unref(cat);
+	atomic_fetch_add_explicit(&serving->forgetting_ns, (uint64_t)(clock_monotonic() - begin), memory_order_relaxed);
 }
 
 void serving_changed(void *arg, const struct ingest_news *news)

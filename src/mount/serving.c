@@ -171,6 +171,7 @@ void serving_figures(struct serving *serving, struct serving_figures *out)
 	out->reads = atomic_load(&serving->reads);
 	out->names_forgotten = atomic_load(&serving->names_forgotten);
 	out->wholes_forgotten = atomic_load(&serving->wholes_forgotten);
+	out->forgetting_ns = atomic_load(&serving->forgetting_ns);
 	out->nodes = atomic_load(&serving->nodes);
 	out->node_bytes = atomic_load(&serving->node_bytes);
 }

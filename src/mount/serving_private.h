@@ -152,7 +152,7 @@ struct serving {
 	pthread_cond_t slow_wake;	/* with lock */
 	struct slow *slow_first, **slow_last;	/* [G] */
 	bool has_slow, slow_stops;	/* [G] */
-	atomic_uint_fast64_t requests, lookups, reads, names_forgotten, wholes_forgotten;
+	atomic_uint_fast64_t requests, lookups, reads, names_forgotten, wholes_forgotten, forgetting_ns;
 	atomic_uint_fast64_t nodes, node_bytes;
 };
 

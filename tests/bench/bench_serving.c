@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The serving mount: bench_serving warm|cold|update|forget|batch, each with the mounts that it needs and --option N.
+ * The serving mount: bench_serving warm|cold|ring|update|load|memory|batch, each with the mounts that it needs and --option N.
  *
  *	warm SERVING TMPFS	open, read and close of what the kernel holds, beside the same tree in memory
  *	cold SERVING NULL	the first open, read and close of each file, beside a null file system that gives the same replies
  *	update EDITING SERVING ALONE	what the kernel has to be told costs a change, beside a store that is mounted only once (ALONE)
- *	forget EDITING SERVING ALONE	the same of a change of a whole group of which the kernel holds very much
- *	memory EDITING SERVING PID	what the daemon PID holds while each of very many files is read once
+ *	load EDITING SERVING ALONE	a load of new values for all that the kernel holds, which is very much, beside the same on ALONE
+ *	memory EDITING SERVING PID	what the daemon PID holds while each of very many files is read once; --drop 1: and when the kernel has dropped them
+ *	ring SERVING OTHER	cold reads of several clients by io_uring on SERVING, beside those of another daemon's serving mount
  *	batch EDITING SERVING FOLDER	10 values of 100 entities by each way there is, beside Redis, whose socket goes to FOLDER
  */
 #include <featurefs.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,10 +24,14 @@
 #include <hiredis/hiredis.h>
 #endif
 
-enum { UPDATED = 1000, BATCH = 100, COLUMNS = 10, ANSWER_MAX = 1 << 20, PATH_BYTES = 2 * CALLS_PATH_MAX };
+enum {
+	UPDATED = 1000, LOAD_TEXT = 32, LOOKED_AT = 20000, CLIENTS_MAX = 4, BATCH = 100, COLUMNS = 10, ANSWER_MAX = 1 << 20,
+	PATH_BYTES = 2 * CALLS_PATH_MAX, GIVES_BACK = 256 << 20,
+};
 
 static const char *cores = "?";
 static long rounds = 20, ops = 20000, entities = 100000, first, threads = 1;
+static bool drops;
 
 static double us_since(int64_t begin_ns)
 {
@@ -35,6 +41,30 @@ static double us_since(int64_t begin_ns)
 static struct bench_figure figure_of(const char *name, double target)
 {
 	return (struct bench_figure){ .name = name, .cores = cores, .unit = "us", .target = target };
+}
+
+/* The number behind a word at the beginning of a line; 0. */
+static double number_in(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "re");
+	char line[256];
+	double number = 0;
+
+	if (!file)
+		bench_die("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		if (strncmp(line, word, strlen(word)) == 0)
+			number = strtod(line + strlen(word), NULL);
+	fclose(file);
+	return number;
+}
+
+static void put_text(const char *path, const char *text, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC);
+
+	if (fd < 0 || write(fd, text, len) != (ssize_t)len || close(fd) < 0)
+		bench_die("%s: %s", path, strerror(errno));
 }
 
 /* ---- warm ---- */
@@ -215,6 +245,65 @@ static void bench_cold(char **mounts)
 	bench_print(&figure);
 }
 
+/* ---- by io_uring ---- */
+
+/* Each client reads others' entities, and each entity once. */
+static double cold_clients(const struct reader *reader)
+{
+	int64_t begin = clock_monotonic();
+
+	for (long i = 0; i < ops; i++)
+		calls_read(reader->mount, ((uint64_t)first + reader->seed * (uint64_t)ops + (uint64_t)i) * 7919 % (uint64_t)entities);
+	return us_since(begin) / (double)ops;
+}
+
+static double run_clients(const char *mount, long n, long r)
+{
+	struct reader readers[CLIENTS_MAX];
+	pthread_t ids[CLIENTS_MAX];
+	double us = 0;
+
+	for (long i = 0; i < n; i++) {
+		readers[i] = (struct reader){ mount, cold_clients, (uint64_t)(r * n + i), 0 };
+		if (pthread_create(&ids[i], NULL, run_reader, &readers[i]))
+			bench_die("no thread");
+	}
+	for (long i = 0; i < n; i++) {
+		pthread_join(ids[i], NULL);
+		us += readers[i].us / (double)n;
+	}
+	return us;
+}
+
+static void bench_ring(char **mounts)
+{
+	static const struct {
+		long clients;
+		double target;
+	} kinds[] = { { 1, 1 }, { 2, 3 }, { CLIENTS_MAX, 3 } };
+
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++) {
+		struct bench_figure figure = figure_of("", kinds[k].target);
+		char name[64];
+
+		snprintf(name, sizeof(name), "cold reads of %ld, /dev/fuse to io_uring", kinds[k].clients);
+		figure.name = name;
+		figure.at_least = true;
+		if (first + (rounds + 1) * ops * kinds[k].clients > entities)
+			bench_die("%ld rounds of %ld need more than %ld entities", rounds, ops, entities - first);
+		for (long r = -1; r < rounds; r++) {
+			double us[2];
+
+			for (int i = 0; i < 2; i++)
+				us[(i + r + 2) % 2] = run_clients(mounts[(i + r + 2) % 2], kinds[k].clients, r + 1);
+			if (r >= 0)
+				bench_round(&figure, us[1], us[0]);
+		}
+		bench_print(&figure);
+		first += (rounds + 1) * ops * kinds[k].clients;
+	}
+}
+
 /* ---- what it costs to tell the kernel ---- */
 
 /* One upsert of rows from entity `from` on; us. */
@@ -264,90 +353,297 @@ static void bench_update(char **mounts)
 	bench_print(&other);
 }
 
-static double set_ttl(const char *mount, long days)
-{
-	char path[CALLS_PATH_MAX], text[32];
-	int len = snprintf(text, sizeof(text), "%ldd", days);
-	int64_t begin = clock_monotonic();
+/* ---- a load of new values for all that is held ---- */
 
-	snprintf(path, sizeof(path), "%s/" BENCH_GROUP, mount);
-	if (setxattr(path, "user.ttl", text, (size_t)len, 0) < 0)
-		bench_die("%s: %s", path, strerror(errno));
-	return us_since(begin);
+/* What goes on beside it. */
+struct beside {
+	const char *editing, *serving;	/* NULL: nobody reads */
+	atomic_bool is_over;
+	atomic_uint n_begun;		/* readers */
+	long number;			/* that the load brings */
+	double slowest_write, slowest_read[CLIENTS_MAX];	/* us */
+	pthread_t writer, readers[CLIENTS_MAX];
+};
+
+static void load_text(long number, char text[LOAD_TEXT])
+{
+	snprintf(text, LOAD_TEXT, "%ld\n", BENCH_WHOLE + 2 + number);
 }
 
-static void bench_forget(char **mounts)
+static bool is_loaded(const char *mount, long entity, const char *text)
+{
+	char path[CALLS_PATH_MAX], got[64];
+	int fd;
+	ssize_t n;
+
+	calls_path(mount, (uint64_t)entity, path);
+	fd = open(path, O_RDONLY);
+	n = fd < 0 ? -1 : read(fd, got, sizeof(got));
+	if (n != sizeof(BENCH_TEXT) - 1 || close(fd) < 0)
+		bench_die("%s: not eight bytes, or %s", path, strerror(errno));
+	return memcmp(got, text, (size_t)n) == 0;
+}
+
+/* Values of another group, one after another. */
+static void *write_beside(void *arg)
+{
+	struct beside *beside = arg;
+	char path[PATH_BYTES], text[32];
+
+	snprintf(path, sizeof(path), "%s/beside/e/n", beside->editing);
+	for (long i = 0; !atomic_load(&beside->is_over); i++) {
+		int len = snprintf(text, sizeof(text), "%ld\n", i), fd;
+		int64_t begin = clock_monotonic();
+		double us;
+
+		fd = open(path, O_WRONLY | O_TRUNC | O_CREAT, 0644);
+		if (fd < 0 || write(fd, text, (size_t)len) != len || close(fd) < 0)
+			bench_die("%s: %s", path, strerror(errno));
+		us = us_since(begin);
+		beside->slowest_write = us > beside->slowest_write ? us : beside->slowest_write;
+	}
+	return NULL;
+}
+
+/* Once one new value has been seen, all are new. */
+static void *read_beside(void *arg)
+{
+	struct beside *beside = arg;
+	unsigned me = atomic_fetch_add(&beside->n_begun, 1);
+	uint64_t seed = UINT64_C(88172645463325252) + me * 7919;
+	bool has_begun = false;
+	char text[LOAD_TEXT];
+
+	load_text(beside->number, text);
+	while (!atomic_load(&beside->is_over)) {
+		long entity = (long)(bench_random(&seed) % (uint64_t)entities);
+		int64_t begin = clock_monotonic();
+		bool is_new = is_loaded(beside->serving, entity, text);
+		double us = us_since(begin);
+
+		beside->slowest_read[me] = us > beside->slowest_read[me] ? us : beside->slowest_read[me];
+		if (has_begun && !is_new)
+			bench_die("entity %ld shows its old value after another one has shown its new one", entity);
+		has_begun = is_new;
+	}
+	return NULL;
+}
+
+static void begin_beside(struct beside *beside)
+{
+	if (pthread_create(&beside->writer, NULL, write_beside, beside))
+		bench_die("no thread");
+	for (int i = 0; beside->serving && i < CLIENTS_MAX; i++)
+		if (pthread_create(&beside->readers[i], NULL, read_beside, beside))
+			bench_die("no thread");
+}
+
+static void end_beside(struct beside *beside)
+{
+	atomic_store(&beside->is_over, true);
+	pthread_join(beside->writer, NULL);
+	for (int i = 0; beside->serving && i < CLIENTS_MAX; i++)
+		pthread_join(beside->readers[i], NULL);
+	qsort(beside->slowest_read, CLIENTS_MAX, sizeof(double), bench_compare);
+}
+
+/* A CSV with a new value for each entity, dropped under a name that does not count yet. */
+static void copy_load(const char *mount, long number)
+{
+	char path[PATH_BYTES], name[BENCH_NAME_MAX], text[LOAD_TEXT];
+	FILE *file;
+
+	load_text(number, text);
+	snprintf(path, sizeof(path), "%s/" BENCH_GROUP "/.import/.l%ld.csv", mount, number);
+	file = fopen(path, "we");
+	if (!file || fprintf(file, "entity,f%d\n", BENCH_INT) < 0)
+		bench_die("%s: %s", path, strerror(errno));
+	for (long i = 0; i < entities; i++) {
+		bench_entity_name((uint64_t)i, name);
+		fprintf(file, "%s,%s", name, text);
+	}
+	if (fclose(file))
+		bench_die("%s: %s", path, strerror(errno));
+}
+
+/* From the rename that makes it count until its report says that it is done; us. */
+static double run_load(const char *mount, long number)
+{
+	char from[PATH_BYTES], to[PATH_BYTES], report[PATH_BYTES], text[4096];
+	int64_t begin;
+
+	snprintf(from, sizeof(from), "%s/" BENCH_GROUP "/.import/.l%ld.csv", mount, number);
+	snprintf(to, sizeof(to), "%s/" BENCH_GROUP "/.import/l%ld.csv", mount, number);
+	snprintf(report, sizeof(report), "%s/" BENCH_GROUP "/.import/.reports/l%ld.csv.status", mount, number);
+	begin = clock_monotonic();
+	if (rename(from, to) < 0)
+		bench_die("%s: %s", to, strerror(errno));
+	for (;;) {
+		int fd = open(report, O_RDONLY);
+		ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+		if (fd >= 0)
+			close(fd);
+		text[n > 0 ? n : 0] = '\0';
+		if (strstr(text, "state: done"))
+			return us_since(begin);
+		if (strstr(text, "state: failed") || strstr(text, "state: cancelled"))
+			bench_die("%s: %s", report, text);
+		usleep(1000);
+	}
+}
+
+static void make_beside(const char *mount)
+{
+	char path[PATH_BYTES];
+
+	snprintf(path, sizeof(path), "%s/beside", mount);
+	if (mkdir(path, 0755) < 0)
+		bench_die("%s: %s", path, strerror(errno));
+	snprintf(path, sizeof(path), "%s/beside/.schema", mount);
+	put_text(path, "[feature n]\ntype = int64\n", strlen("[feature n]\ntype = int64\n"));
+	snprintf(path, sizeof(path), "%s/beside/e", mount);
+	if (mkdir(path, 0755) < 0)
+		bench_die("%s: %s", path, strerror(errno));
+}
+
+/* us */
+static double timed_load(struct beside *beside)
+{
+	double us;
+
+	copy_load(beside->editing, beside->number);
+	begin_beside(beside);
+	us = run_load(beside->editing, beside->number);
+	end_beside(beside);
+	return us;
+}
+
+/*
+ * Holds all files, loads over them on both sides in turns, and looks whether all is new. The figure is what commits have waited for the kernel to
+ * forget, as the daemon counts it, for the time that a load takes is uneven by more than that.
+ */
+static void bench_load(char **mounts)
 {
 	struct bench_figure figure = figure_of("", 100);
-	char name[64];
+	char name[64], metrics[PATH_BYTES], text[LOAD_TEXT];
+	uint64_t seed = 7919;
 
-	snprintf(name, sizeof(name), "forget a group, %ldk files held: ms", entities / 1000);
+	snprintf(name, sizeof(name), "load, %ldk files held: ms to forget them", entities / 1000);
+	snprintf(metrics, sizeof(metrics), "%s/.featurefs/metrics", mounts[0]);
 	figure.name = name;
 	figure.unit = "ms";
+	make_beside(mounts[0]);
+	make_beside(mounts[2]);
 	for (long r = 0; r < rounds; r++) {
+		struct beside sides[] = { { .editing = mounts[0], .serving = mounts[1], .number = r }, { .editing = mounts[2], .number = r } };
 		int64_t begin = clock_monotonic();
-		double ms;
+		double us[2], forgotten, wholes;
 
 		read_each(mounts[1]);
-		if (r == 0)
-			printf("# %ld files read for the first time in %.1f s\n", entities, us_since(begin) / 1e6);
-		ms = (set_ttl(mounts[0], 1000 + r) - set_ttl(mounts[2], 1000 + r)) / 1e3;
-		bench_round(&figure, ms > 0 ? ms : 0.001, 1);
-		calls_read(mounts[1], 0);
+		printf("# %ld files read in %.1f s\n", entities, us_since(begin) / 1e6);
+		forgotten = number_in(metrics, "featurefs_serving_forgetting_seconds_total ");
+		wholes = number_in(metrics, "featurefs_serving_wholes_forgotten_total ");
+		for (int i = 0; i < 2; i++)
+			us[(i + r) % 2] = timed_load(&sides[(i + r) % 2]);
+		forgotten = number_in(metrics, "featurefs_serving_forgetting_seconds_total ") - forgotten;
+		wholes = number_in(metrics, "featurefs_serving_wholes_forgotten_total ") - wholes;
+		load_text(r, text);
+		for (int i = 0; i < LOOKED_AT; i++)
+			if (!is_loaded(mounts[1], (long)(bench_random(&seed) % (uint64_t)entities), text))
+				bench_die("an old value is shown after the load");
+		bench_round(&figure, forgotten * 1e3, 1);
+		printf("# a load of %ld rows %.0f ms, without a serving mount %.0f ms; all was forgotten at once %.0f times; the slowest of other "
+		       "writes beside it %.1f ms, without a serving mount %.1f ms; the slowest read of one reader %.1f ms, of the %d others %.1f ms; "
+		       "then %d files showed the new value\n",
+		       entities, us[0] / 1e3, us[1] / 1e3, wholes, sides[0].slowest_write / 1e3, sides[1].slowest_write / 1e3,
+		       sides[0].slowest_read[CLIENTS_MAX - 1] / 1e3, CLIENTS_MAX - 1, sides[0].slowest_read[CLIENTS_MAX - 2] / 1e3, LOOKED_AT);
 	}
 	bench_print(&figure);
 }
 
 /* ---- memory ---- */
 
-/* The number behind a word at the beginning of a line; 0. */
-static double number_in(const char *path, const char *word)
+static double held_by(const char *status)
 {
-	FILE *file = fopen(path, "re");
-	char line[256];
-	double number = 0;
+	return number_in(status, "RssAnon:") * 1024;
+}
 
-	if (!file)
+/* Inodes and dentries alone are in the kernel's lists of what it can take back at once. */
+static double reclaimable(void)
+{
+	return number_in("/proc/meminfo", "SReclaimable:") / 1024;
+}
+
+/* The file's page is let go of, so that many more files than pages have room are held. */
+static void read_once(const char *mount, long entity, unsigned feature)
+{
+	char path[PATH_BYTES], text[64], name[BENCH_NAME_MAX];
+	int fd;
+
+	bench_entity_name((uint64_t)entity, name);
+	snprintf(path, sizeof(path), "%s/" BENCH_GROUP "/%s/f%u", mount, name, feature);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || read(fd, text, sizeof(text)) <= 0 || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) || close(fd) < 0)
 		bench_die("%s: %s", path, strerror(errno));
-	while (fgets(line, sizeof(line), file))
-		if (strncmp(line, word, strlen(word)) == 0)
-			number = strtod(line + strlen(word), NULL);
-	fclose(file);
-	return number;
+}
+
+/* Asks the kernel to take back all that it can, and waits until the daemon has heard of it. A small daemon need not shrink. */
+static void drop_all(const char *metrics, const char *status, double before_bytes, double grown)
+{
+	struct bench_figure figure = { .name = "kept of it when all was dropped", .cores = cores, .unit = "bytes", .target = 0.25 };
+	double nodes = number_in(metrics, "featurefs_serving_nodes "), before = -1;
+
+	put_text("/proc/sys/vm/drop_caches", "2", 1);
+	for (int i = 0; i < 600 && nodes != before; i++) {
+		before = nodes;
+		usleep(500000);
+		nodes = number_in(metrics, "featurefs_serving_nodes ");
+	}
+	for (int i = 0; i < 20 && held_by(status) > before_bytes + grown / 4; i++)
+		usleep(500000);
+	printf("# the kernel told to drop what it can: %.0f nodes are held, %.0f MB by the daemon, %.0f MB of names and inodes by the kernel\n", nodes,
+	       held_by(status) / 1e6, reclaimable());
+	if (grown < GIVES_BACK)
+		return;
+	bench_round(&figure, held_by(status) > before_bytes ? held_by(status) - before_bytes : 1, grown);
+	bench_print(&figure);
 }
 
 /* At its peak: bytes for each node that the kernel holds, by the daemon's own count and as its process grows. */
 static void bench_memory(char **mounts)
 {
-	char metrics[PATH_BYTES], status[PATH_BYTES], path[PATH_BYTES], text[64], name[BENCH_NAME_MAX];
-	double before, most_nodes = 0, node_bytes = 0, rss = 0, nodes = 0;
+	struct bench_figure figure = figure_of("", 256);
+	char metrics[PATH_BYTES], status[PATH_BYTES], name[64];
+	double before, most_nodes = 0, node_bytes = 0, rss = 0, nodes = 0, kernel = reclaimable(), most_kernel = 0;
 	int64_t begin = clock_monotonic();
 
 	snprintf(metrics, sizeof(metrics), "%s/.featurefs/metrics", mounts[0]);
 	snprintf(status, sizeof(status), "/proc/%s/status", mounts[2]);
-	before = number_in(status, "RssAnon:") * 1024;
+	snprintf(name, sizeof(name), "%ldk files read once: bytes for each held", entities * BENCH_FEATURES / 1000);
+	figure.name = name;
+	figure.unit = "bytes";
+	before = held_by(status);
 	for (long i = 0; i < entities; i++) {
-		for (unsigned k = 0; k < BENCH_FEATURES; k++) {
-			int fd;
-
-			bench_entity_name((uint64_t)i, name);
-			snprintf(path, sizeof(path), "%s/" BENCH_GROUP "/%s/f%u", mounts[1], name, k);
-			fd = open(path, O_RDONLY);
-			if (fd < 0 || read(fd, text, sizeof(text)) <= 0 || close(fd) < 0)
-				bench_die("%s: %s", path, strerror(errno));
-		}
+		for (unsigned k = 0; k < BENCH_FEATURES; k++)
+			read_once(mounts[1], i, k);
 		if (i % 1000 && i < entities - 1)
 			continue;
 		nodes = number_in(metrics, "featurefs_serving_nodes ");
+		most_kernel = reclaimable() > most_kernel ? reclaimable() : most_kernel;
 		if (nodes < most_nodes)
 			continue;
 		most_nodes = nodes;
 		node_bytes = number_in(metrics, "featurefs_serving_node_bytes ");
-		rss = number_in(status, "RssAnon:") * 1024 - before;
+		rss = held_by(status) - before;
 	}
-	printf("# %ld files read once in %.0f s: at most %.0f nodes were held, at the end %.0f; %.0f bytes each by the daemon's count, "
-	       "%.0f as its process has grown\n", entities * BENCH_FEATURES, us_since(begin) / 1e6, most_nodes, nodes, node_bytes / most_nodes,
-	       rss / most_nodes);
+	printf("# %ld files read once in %.0f s: at most %.0f nodes were held, at the end %.0f; %.0f bytes each by the daemon's count, %.0f MB in all as "
+	       "its process has grown; names and inodes of the kernel grew by %.0f MB\n", entities * BENCH_FEATURES, us_since(begin) / 1e6,
+	       most_nodes, nodes, node_bytes / most_nodes, rss / 1e6, most_kernel - kernel);
+	if (drops)
+		drop_all(metrics, status, before, rss);
+	bench_round(&figure, rss / most_nodes, 1);
+	bench_print(&figure);
 }
 
 /* ---- 10 values of 100 entities ---- */
@@ -514,14 +810,6 @@ static pid_t start_redis(const char *dir, const char *socket)
 
 #endif
 
-static void put_text(const char *path, const char *text, size_t len)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC);
-
-	if (fd < 0 || write(fd, text, len) != (ssize_t)len || close(fd) < 0)
-		bench_die("%s: %s", path, strerror(errno));
-}
-
 /* A group and a view of ten float32 each, whose values are the entity's number. */
 static void make_batch_group(const char *mount)
 {
@@ -643,7 +931,7 @@ static const struct {
 	int n_mounts;
 	void (*run)(char **mounts);
 } modes[] = {
-	{ "warm", 2, bench_warm }, { "cold", 2, bench_cold }, { "update", 3, bench_update }, { "forget", 3, bench_forget },
+	{ "warm", 2, bench_warm }, { "cold", 2, bench_cold }, { "ring", 2, bench_ring }, { "update", 3, bench_update }, { "load", 3, bench_load },
 	{ "memory", 3, bench_memory }, { "batch", 3, bench_batch },
 };
 
@@ -656,7 +944,7 @@ int main(int argc, char **argv)
 	while (mode < sizeof(modes) / sizeof(*modes) && (argc < 2 || strcmp(argv[1], modes[mode].name)))
 		mode++;
 	if (mode == sizeof(modes) / sizeof(*modes) || argc < 2 + modes[mode].n_mounts)
-		bench_die("usage: bench_serving warm|cold|update|forget|batch MOUNT... [--option N]; see its head");
+		bench_die("usage: bench_serving warm|cold|ring|update|load|memory|batch MOUNT... [--option N]; see its head");
 	for (int i = 2 + modes[mode].n_mounts; i < argc; i += 2) {
 		if (strcmp(argv[i], "--core") == 0)
 			bench_pin((int)bench_number(argv[i], argv[i + 1], 0));
@@ -670,6 +958,8 @@ int main(int argc, char **argv)
 			entities = bench_number(argv[i], argv[i + 1], 1);
 		else if (strcmp(argv[i], "--first") == 0)
 			first = bench_number(argv[i], argv[i + 1], 0);
+		else if (strcmp(argv[i], "--drop") == 0)
+			drops = bench_number(argv[i], argv[i + 1], 0) != 0;
 		else if (strcmp(argv[i], "--makes") == 0)
 			makes = bench_number(argv[i], argv[i + 1], 0) != 0;
 		else
