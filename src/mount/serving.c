@@ -45,6 +45,7 @@ static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 	atomic_fetch_add_explicit(&serving->requests, 1, memory_order_acq_rel);
 	snode_forget(serving, snode_of(serving, ino), n);
 	fuse_reply_none(req);
+	fresh_give_back(serving);
 }
 
 static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *list)
@@ -55,6 +56,7 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 	for (size_t i = 0; i < count; i++)
 		snode_forget(serving, snode_of(serving, list[i].ino), list[i].nlookup);
 	fuse_reply_none(req);
+	fresh_give_back(serving);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)

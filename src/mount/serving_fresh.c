@@ -8,12 +8,17 @@
  * What takes long (.stats walks its group) is made by a thread of its own: a commit may have to wait for lookups, and so all other threads
  * must be free for those. A request that came by io_uring must be answered by the thread that brought it (uring.c), and then is, however long
  * that takes.
+ *
+ * That thread also gives memory back, when the kernel has forgotten most of what it held: malloc alone keeps what is not at the end of a heap.
  */
 #include "mount/serving_private.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { TRIM_BYTES = 64 << 20 };		/* freed since the last time, and half of all: it takes milliseconds for each 100 MB */
 
 static bool is_rendered(struct serving *serving, const struct fresh *fresh, struct slice *out)
 {
@@ -178,6 +183,23 @@ void fresh_read(struct serving *serving, fuse_req_t req, struct fresh *fresh, si
 	reply_or_wait(serving, &slow);
 }
 
+void fresh_give_back(struct serving *serving)
+{
+	uint64_t bytes = atomic_load_explicit(&serving->node_bytes, memory_order_relaxed);
+	uint_fast64_t most = atomic_load_explicit(&serving->most_bytes, memory_order_relaxed);
+
+	if (bytes > most) {
+		atomic_store_explicit(&serving->most_bytes, bytes, memory_order_relaxed);
+		return;
+	}
+	if (most - bytes < TRIM_BYTES || bytes > most / 2 || !atomic_compare_exchange_strong(&serving->most_bytes, &most, bytes))
+		return;
+	pthread_mutex_lock(&serving->lock);
+	serving->slow_trims = true;
+	pthread_cond_signal(&serving->slow_wake);
+	pthread_mutex_unlock(&serving->lock);
+}
+
 static void *work(void *arg)
 {
 	struct serving *serving = arg;
@@ -186,6 +208,13 @@ static void *work(void *arg)
 	pthread_mutex_lock(&serving->lock);
 	while (!serving->slow_stops || serving->slow_first) {
 		slow = serving->slow_first;
+		if (!slow && serving->slow_trims) {
+			serving->slow_trims = false;
+			pthread_mutex_unlock(&serving->lock);
+			malloc_trim(0);
+			pthread_mutex_lock(&serving->lock);
+			continue;
+		}
 		if (!slow) {
 			pthread_cond_wait(&serving->slow_wake, &serving->lock);
 			continue;

@@ -152,6 +152,8 @@ struct serving {
 	pthread_cond_t slow_wake;	/* with lock */
 	struct slow *slow_first, **slow_last;	/* [G] */
 	bool has_slow, slow_stops;	/* [G] */
+	bool slow_trims;		/* [G] there is memory to be given back */
+	atomic_uint_fast64_t most_bytes;	/* of nodes, since memory was last given back */
 	atomic_uint_fast64_t requests, lookups, reads, names_forgotten, wholes_forgotten, forgetting_ns;
 	atomic_uint_fast64_t nodes, node_bytes;
 };
@@ -260,6 +262,8 @@ int fresh_set_text(struct serving *serving, struct fresh *fresh, struct slice te
 /* Replies, maybe later. */
 void fresh_getattr(struct serving *serving, fuse_req_t req, struct fresh *fresh);
 void fresh_read(struct serving *serving, fuse_req_t req, struct fresh *fresh, size_t size, off_t off);
+/* Behind forgets: once much has been freed, the thread that renders gives it back to the system. */
+void fresh_give_back(struct serving *serving);
 int fresh_start(struct serving *serving);
 void fresh_stop(struct serving *serving);
 
