@@ -31,20 +31,25 @@ enum {
 
 /* ---- bounds ---- */
 
-static bool has_disk(struct batch *batch, uint64_t more)
+bool file_leaves_room(int fd)
 {
 	struct statvfs st;
 	uint64_t kept;
 
-	if (atomic_fetch_add(&batch->unchecked, more) + more < ASK_EVERY && more < ASK_EVERY)
-		return true;
-	atomic_store(&batch->unchecked, 0);
-	if (fstatvfs(batch->fd, &st) < 0)
+	if (fstatvfs(fd, &st) < 0)
 		return true;
 	kept = st.f_blocks * st.f_frsize / KEPT_SHARE;
 	if (kept > KEPT_MAX)
 		kept = KEPT_MAX;
 	return st.f_bavail * st.f_frsize > kept;
+}
+
+static bool has_disk(struct batch *batch, uint64_t more)
+{
+	if (atomic_fetch_add(&batch->unchecked, more) + more < ASK_EVERY && more < ASK_EVERY)
+		return true;
+	atomic_store(&batch->unchecked, 0);
+	return file_leaves_room(batch->fd);
 }
 
 int file_charge(struct batch *batch, uint64_t more)

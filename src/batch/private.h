@@ -163,6 +163,8 @@ struct writer *file_find_writer(struct batch *batch, ino_t ino);	/* [L] */
 /* Takes `more` bytes of the spool's bound. -ENOSPC. */
 int file_charge(struct batch *batch, uint64_t more);
 void file_uncharge(struct batch *batch, uint64_t less);
+/* Is there more on the disk of `fd` than what the lane leaves to the store itself? */
+bool file_leaves_room(int fd);
 /* A name of a file is about to go: gives back what it took, if nothing else holds it. [L] */
 void file_forget_name(struct batch *batch, const struct stat *st);
 /* Drops the content of a file that was loaded: name, size and mtime stay. [L] */

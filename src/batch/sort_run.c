@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "batch/private.h"
 
 enum { MARK_BYTES = 64 << 10, WRITE_BYTES = 1 << 20 };
 
@@ -51,10 +52,11 @@ int run_writer_open(int dir_fd, struct run_writer *out)
 	return 0;
 }
 
-/* What lies in the page cache can be let go once it is on the disk, so that begins at once. */
+/* What lies in the page cache can be let go once it is on the disk, so that begins at once. Whatever a file unfolds to, the store keeps the room
+ * that others' writes need. */
 static int write_out(struct run_writer *writer)
 {
-	int rc = file_write_fd(writer->run->fd, buf_slice(&writer->buf));
+	int rc = !file_leaves_room(writer->run->fd) ? -ENOSPC : file_write_fd(writer->run->fd, buf_slice(&writer->buf));
 
 	if (rc == 0) {
 		sync_file_range(writer->run->fd, (off_t)(writer->run->bytes - writer->buf.len), (off_t)writer->buf.len, SYNC_FILE_RANGE_WRITE);
