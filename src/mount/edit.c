@@ -164,7 +164,7 @@ static void park_locked(struct mount *mount, struct edit *edit, bool is_parked)
 	}
 }
 
-static void park(struct mount *mount, struct edit *edit, bool is_parked)
+void edit_park(struct mount *mount, struct edit *edit, bool is_parked)
 {
 	pthread_mutex_lock(&mount->lock);
 	park_locked(mount, edit, is_parked);
@@ -214,7 +214,7 @@ void edit_unpark_locked(struct mount *mount, const struct touch *touch)
 
 /* ---- opening and freeing ---- */
 
-static size_t limit_of(enum node_kind kind)
+size_t edit_limit(enum node_kind kind)
 {
 	switch (kind) {
 	case NODE_ROW:
@@ -228,7 +228,7 @@ static size_t limit_of(enum node_kind kind)
 	}
 }
 
-static int load(struct mount *mount, const struct target *target, struct buf *out)
+int edit_load(struct mount *mount, const struct target *target, struct buf *out)
 {
 	struct content content;
 	struct serve_view view;
@@ -300,13 +300,13 @@ int edit_open(struct mount *mount, struct node *node, const struct target *targe
 	edit->refs = 1;
 	edit->uid = ctx->uid;
 	edit->tid = ctx->pid;
-	edit->limit = limit_of(target->kind);
+	edit->limit = edit_limit(target->kind);
 	edit->event_ns = INGEST_NOW;
 	edit->is_plain = target->kind == NODE_VALUE && is_one_line(mount, target);
 	edit->is_armed = is_created || (flags & O_TRUNC);
 	edit->is_sequential = is_empty;
 	pthread_mutex_init(&edit->lock, NULL);
-	rc = is_empty ? 0 : load(mount, target, &edit->bytes);
+	rc = is_empty ? 0 : edit_load(mount, target, &edit->bytes);
 	if (rc == 0)
 		rc = take_node(mount, node, edit);
 	if (rc < 0) {
@@ -467,7 +467,7 @@ void edit_put(struct job *job)
 }
 
 /* Takes what is to be committed out of the handle; NULL without memory. edit->lock is held. */
-static struct job *take_job(struct mount *mount, struct edit *edit, fuse_req_t req, void (*end)(struct job *, int))
+struct job *edit_take_job(struct mount *mount, struct edit *edit, fuse_req_t req, void (*end)(struct job *, int))
 {
 	struct job *job = job_new(mount, req, end, buf_slice(&edit->bytes));
 
@@ -480,7 +480,7 @@ static struct job *take_job(struct mount *mount, struct edit *edit, fuse_req_t r
 }
 
 /* Hands it over. `is_closing`: requests that touch it wait for its end. */
-static void put_job(struct mount *mount, struct edit *edit, struct job *job, bool is_closing)
+void edit_put_job(struct mount *mount, struct edit *edit, struct job *job, bool is_closing)
 {
 	bool is_nothing;
 
@@ -508,11 +508,11 @@ static void commit_dirty(struct mount *mount, struct edit *edit, fuse_req_t req)
 	pthread_mutex_lock(&edit->lock);
 	if (edit->is_dirty && edit->bad)
 		rc = edit->bad;
-	else if (edit->is_dirty && !(job = take_job(mount, edit, req, NULL)))
+	else if (edit->is_dirty && !(job = edit_take_job(mount, edit, req, NULL)))
 		rc = ENOMEM;
 	pthread_mutex_unlock(&edit->lock);
 	if (job)
-		put_job(mount, edit, job, false);
+		edit_put_job(mount, edit, job, false);
 	else
 		reply_err(req, rc);
 }
@@ -531,7 +531,7 @@ void edit_flush(struct mount *mount, struct edit *edit, fuse_req_t req)
 	is_left = (edit->is_armed || (edit->is_dirty && !is_its)) && !edit->bad;
 	pthread_mutex_unlock(&edit->lock);
 	if (is_left && can_park(edit))
-		park(mount, edit, true);
+		edit_park(mount, edit, true);
 	if (is_its)
 		commit_dirty(mount, edit, req);
 	else
@@ -555,274 +555,15 @@ void edit_release(struct mount *mount, struct edit *edit, fuse_req_t req)
 
 	pthread_mutex_lock(&edit->lock);
 	if (req && (edit->is_dirty || edit->is_armed) && !edit->bad)
-		job = take_job(mount, edit, NULL, end_release);
+		job = edit_take_job(mount, edit, NULL, end_release);
 	pthread_mutex_unlock(&edit->lock);
 	if (req)
 		reply_err(req, 0);
 	if (job)
-		put_job(mount, edit, job, true);
+		edit_put_job(mount, edit, job, true);
 	pthread_mutex_lock(&mount->lock);
 	unlist_locked(mount, edit);
 	pthread_mutex_unlock(&mount->lock);
 	edit_drop(mount, edit);
 	atomic_fetch_sub(&mount->handles, 1);
-}
-
-/* ---- writing ---- */
-
-void edit_read(struct mount *mount, struct edit *edit, fuse_req_t req, size_t size, off_t off)
-{
-	size_t from;
-
-	pthread_mutex_lock(&mount->lock);
-	edit->refs++;
-	pthread_mutex_unlock(&mount->lock);
-	pthread_mutex_lock(&edit->lock);
-	from = (uint64_t)off < edit->bytes.len ? (size_t)off : edit->bytes.len;
-	if (size > edit->bytes.len - from)
-		size = edit->bytes.len - from;
-	reply_buf(req, size ? edit->bytes.data + from : NULL, size);
-	pthread_mutex_unlock(&edit->lock);
-	edit_drop(mount, edit);
-}
-
-/* Makes it `len` bytes long; new ones are zeros. */
-static int resize(struct buf *bytes, size_t len)
-{
-	if (len > bytes->len) {
-		char *place = buf_reserve(bytes, len - bytes->len);
-
-		if (!place) {
-			bytes->failed = false;
-			return -ENOMEM;
-		}
-		memset(place, 0, len - bytes->len);
-	}
-	bytes->len = len;
-	return 0;
-}
-
-static int refuse_size(struct mount *mount, struct edit *edit, const struct target *target)
-{
-	struct direct_origin origin = { .uid = edit->uid, .event_ns = INGEST_NOW };
-	char detail[160];
-
-	snprintf(detail, sizeof detail, "at most %zu bytes%s", edit->limit,
-		 target->kind == NODE_UPSERT ? " in one .upsert; drop a file of rows into .import for more" : "");
-	return direct_refuse(mount->lane, &origin, target->group_id, target_entity(target),
-			     slice_str(target->kind == NODE_ROW ? ".row" : target->kind == NODE_UPSERT ? ".upsert" :
-				       target->kind == NODE_SCHEMA ? ".schema" : ""), EFBIG, detail);
-}
-
-/* Is every bracket and string closed? Then nothing that follows could make it another JSON value. */
-static bool is_closed_json(struct slice text)
-{
-	const char *at = text.data, *end = at + text.len;
-	bool in_string = false;
-	long depth = 0;
-
-	for (; at < end; at++) {
-		if (in_string) {
-			if (*at == '\\')
-				at++;
-			else if (*at == '"')
-				in_string = false;
-		} else if (*at == '"') {
-			in_string = true;
-		} else if (*at == '[' || *at == '{') {
-			depth++;
-		} else if (*at == ']' || *at == '}') {
-			depth--;
-		}
-	}
-	return !in_string && depth <= 0;
-}
-
-/*
- * Judges what stands in the buffer, if it can be judged: it was written front to back, and either is a line that must be a whole value, or
- * begins one. (A writer of long JSON may send a line end by chance, with more to come; what is still open is not whole.) The kernel
- * lets one write at a time pass for an inode, so that the buffer does not change meanwhile. A long text is looked at again only when it
- * has doubled.
- */
-static int judge(struct mount *mount, struct edit *edit, const struct target *target, size_t was)
-{
-	struct direct_origin origin = { .uid = edit->uid, .event_ns = INGEST_NOW };
-	struct slice bytes = buf_slice(&edit->bytes);
-	bool is_whole;
-
-	if (target->kind != NODE_VALUE || !edit->is_sequential)
-		return 0;
-	is_whole = was == 0 && ((const char *)bytes.data)[bytes.len - 1] == '\n' && (edit->is_plain || is_closed_json(bytes));
-	if (!is_whole && bytes.len > BUFSIZ && bytes.len < 2 * edit->judged)
-		return 0;
-	edit->judged = bytes.len;
-	return direct_judge(mount->lane, &origin, target->group_id, target_entity(target), (uint16_t)target->number, DIRECT_TEXT,
-			    bytes, is_whole);
-}
-
-static int store_bytes(struct edit *edit, const char *buf, size_t size, size_t off)
-{
-	int rc = 0;
-
-	if (off + size > edit->bytes.len)
-		rc = resize(&edit->bytes, off + size);
-	if (rc == 0 && size)
-		memcpy(edit->bytes.data + off, buf, size);
-	return rc;
-}
-
-static int write_bytes(struct mount *mount, struct edit *edit, const char *buf, size_t size, off_t off, bool at_end)
-{
-	struct target target;
-	size_t was, at;
-	bool is_first;
-	int rc = ingest_check_store(mount->lane->ingest);
-
-	if (size == 0)
-		return rc;
-	node_target(mount, edit->handle.node, &target);
-	pthread_mutex_lock(&edit->lock);
-	was = edit->bytes.len;
-	at = at_end || (uint64_t)off > edit->limit ? was : (size_t)off;
-	is_first = was == 0 && at == 0;
-	if (rc == 0 && ((!at_end && (uint64_t)off > edit->limit) || size > edit->limit - at))
-		rc = -EFBIG;
-	else if (rc == 0)
-		rc = store_bytes(edit, buf, size, at);
-	edit->is_sequential = edit->is_sequential && at == was;
-	pthread_mutex_unlock(&edit->lock);
-	if (rc == -EFBIG)
-		rc = refuse_size(mount, edit, &target);
-	else if (rc == 0)
-		rc = judge(mount, edit, &target, was);
-	pthread_mutex_lock(&edit->lock);
-	if (rc == 0) {
-		edit->bad = is_first ? 0 : edit->bad;
-		edit->is_dirty = true;
-		edit->is_armed = false;
-		edit->event_ns = INGEST_NOW;
-	} else {
-		edit->bad = -rc;
-		if (edit->is_sequential)
-			edit->bytes.len = was;
-	}
-	pthread_mutex_unlock(&edit->lock);
-	return rc;
-}
-
-void edit_write(struct mount *mount, struct edit *edit, fuse_req_t req, const char *buf, size_t size, off_t off, bool at_end)
-{
-	int rc = write_bytes(mount, edit, buf, size, off, at_end);
-
-	if (rc == 0)
-		park(mount, edit, false);
-	if (rc < 0)
-		reply_err(req, -rc);
-	else
-		reply_write(req, size);
-}
-
-/* ---- SETATTR ---- */
-
-static void show_attr(struct mount *mount, struct node *node, fuse_req_t req)
-{
-	struct stat st;
-	double timeout;
-	int rc = attr_get(mount, node, fuse_req_ctx(req)->pid, &st, &timeout);
-
-	if (rc < 0)
-		reply_err(req, -rc);
-	else
-		reply_attr(req, &st, timeout);
-}
-
-void edit_resize(struct mount *mount, struct edit *edit, fuse_req_t req, uint64_t size)
-{
-	struct target target;
-	int rc = ingest_check_store(mount->lane->ingest);
-
-	node_target(mount, edit->handle.node, &target);
-	if (rc == 0 && size > edit->limit)
-		rc = refuse_size(mount, edit, &target);
-	if (rc < 0) {
-		reply_err(req, -rc);
-		return;
-	}
-	pthread_mutex_lock(&edit->lock);
-	rc = resize(&edit->bytes, (size_t)size);
-	if (rc == 0) {
-		edit->is_dirty = true;
-		edit->is_armed = false;
-		edit->is_sequential = size == 0;
-		edit->judged = 0;
-		edit->bad = size == 0 ? 0 : edit->bad;
-	}
-	pthread_mutex_unlock(&edit->lock);
-	park(mount, edit, false);
-	if (rc < 0)
-		reply_err(req, -rc);
-	else
-		show_attr(mount, edit->handle.node, req);
-}
-
-void edit_stamp(struct mount *mount, struct edit *edit, fuse_req_t req, int64_t event_ns)
-{
-	struct job *job = NULL;
-	bool is_armed;
-
-	pthread_mutex_lock(&edit->lock);
-	is_armed = edit->is_armed;
-	edit->event_ns = event_ns;
-	if (is_armed)
-		job = take_job(mount, edit, req, attr_end_change);
-	pthread_mutex_unlock(&edit->lock);
-	if (job) {
-		put_job(mount, edit, job, false);
-	} else if (is_armed) {
-		reply_err(req, ENOMEM);
-	} else {
-		show_attr(mount, edit->handle.node, req);
-	}
-}
-
-/* Cuts or extends the text that stands. -ESTALE if readers have the node. */
-static int load_resized(struct mount *mount, struct node *node, const struct target *target, pid_t tid, uint64_t size, struct buf *out)
-{
-	int rc = 0;
-
-	pthread_mutex_lock(&mount->lock);
-	if (node->shown)
-		rc = edit_promise_locked(mount, node, tid);
-	if (rc == 0) {
-		/* The kernel cuts its pages at some time after the answer: no reader may ever have this node. */
-		node->n_edits++;
-		node_detach_locked(mount, node);
-		edit_keep_promise_locked(mount, node);
-	}
-	pthread_mutex_unlock(&mount->lock);
-	if (rc == 0)
-		rc = size ? load(mount, target, out) : 0;
-	return rc < 0 ? rc : resize(out, (size_t)size);
-}
-
-void edit_truncate(struct mount *mount, struct node *node, const struct target *target, fuse_req_t req, uint64_t size)
-{
-	struct buf text = { 0 };
-	struct job *job = NULL;
-	int rc = size > limit_of(target->kind) ? -EFBIG
-					       : load_resized(mount, node, target, fuse_req_ctx(req)->pid, size, &text);
-
-	if (rc == 0) {
-		job = job_new(mount, req, attr_end_change, buf_slice(&text));
-		rc = job ? 0 : -ENOMEM;
-	}
-	buf_release(&text);
-	if (rc < 0) {
-		reply_err(req, -rc);
-		return;
-	}
-	job->target = *target;
-	job->node = node;
-	node_hold(mount, node);
-	edit_put(job);
 }

@@ -378,19 +378,34 @@ struct shown {
 };
 
 bool shown_is(const struct shown *shown, const struct content *content);
-void file_release_shown(struct mount *mount);	/* the free list */
+void shown_release(struct mount *mount);	/* the free list */
+/* A handle on a file with content; on one that shows no size; on a row of a view. -ESTALE: writers have the node, look it up again. */
+int shown_open(struct mount *mount, struct node *node, const struct target *target, pid_t tid, struct handle **out);
+int shown_open_rendered(struct mount *mount, struct node *node, const struct target *target, struct handle **out);
+int shown_open_join(struct mount *mount, struct node *node, const struct target *target, fuse_req_t req, struct handle **out);
+void shown_read(struct mount *mount, struct shown *shown, fuse_req_t req, size_t size, off_t off);
+void shown_drop(struct mount *mount, struct shown *shown);
+
+/* ---- file.c ---- */
+
+void file_set_info(struct fuse_file_info *fi, const struct handle *handle);
+/* Replies if there is a `req`; NULL: the open never came about. */
+void file_close_handle(struct mount *mount, struct handle *handle, fuse_req_t req);
 void file_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void file_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
-void file_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
 void file_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void file_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi);
 void file_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void file_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void file_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void file_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 void file_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
 
-/* ---- edit.c: write handles ---- */
+/* ---- entry.c ---- */
+
+void entry_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void entry_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void entry_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+
+/* ---- edit.c, edit_write.c: write handles ---- */
 
 struct edit {
 	struct handle handle;
@@ -436,6 +451,13 @@ void edit_truncate(struct mount *mount, struct node *node, const struct target *
 bool edit_is_openers(pid_t opener, _Atomic pid_t *tgid, pid_t tid);
 /* Hands bytes to the lane as what the target is. */
 void edit_put(struct job *job);
+/* The two halves of a commit: with the handle's lock held, and without. */
+struct job *edit_take_job(struct mount *mount, struct edit *edit, fuse_req_t req, void (*end)(struct job *, int));
+void edit_put_job(struct mount *mount, struct edit *edit, struct job *job, bool is_closing);
+void edit_park(struct mount *mount, struct edit *edit, bool is_parked);
+/* What stands, and how long it may be. */
+int edit_load(struct mount *mount, const struct target *target, struct buf *out);
+size_t edit_limit(enum node_kind kind);
 /* Does anybody's close still have to take effect on that? */
 bool edit_is_unsettled_locked(struct mount *mount, const struct touch *touch, pid_t except);
 /* Waits no longer for RELEASEs of that: it is still open somewhere. */

@@ -118,9 +118,9 @@ static const struct fuse_lowlevel_ops editing_ops = {
 	.forget_multi = look_forget_multi,
 	.getattr = look_getattr,
 	.setattr = file_setattr,
-	.mknod = file_mknod,
+	.mknod = entry_mknod,
 	.mkdir = dir_mkdir,
-	.unlink = file_unlink,
+	.unlink = entry_unlink,
 	.rmdir = dir_rmdir,
 	.symlink = op_symlink,
 	.rename = move_rename,
@@ -140,7 +140,7 @@ static const struct fuse_lowlevel_ops editing_ops = {
 	.getxattr = xattr_get,
 	.listxattr = xattr_list,
 	.removexattr = xattr_remove,
-	.create = file_create,
+	.create = entry_create,
 	.fallocate = op_fallocate,
 };
 
@@ -216,7 +216,7 @@ void mount_close(struct mount *mount)
 	channel_close(&mount->channel);
 	if (mount->chains)
 		node_table_release(mount);
-	file_release_shown(mount);
+	shown_release(mount);
 	pthread_cond_destroy(&mount->idle);
 	pthread_mutex_destroy(&mount->lock);
 	free(mount);
