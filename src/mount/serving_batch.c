@@ -93,6 +93,7 @@ void serving_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, stru
 			rc = buf ? answer(serving, (struct fresh *)node, slice_of((const char *)in + sizeof head, head.names), out_size, buf)
 				 : -ENOMEM;
 	}
+	serving_end(serving);
 	/* The kernel would take ESTALE for a reason to look the name up again. */
 	if (rc < 0)
 		reply_err(req, rc == -ESTALE ? EINVAL : -rc);

@@ -201,7 +201,7 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, str
 	reply.data = buf_reserve(&buf, size);
 	rc = reply.data ? list(serving, snode_of(serving, ino), dir, &reply, (uint64_t)off, &given) : -ENOMEM;
 	atomic_fetch_add_explicit(&dir->turns, 1, memory_order_release);
-	atomic_fetch_add_explicit(&serving->requests, 0, memory_order_release);
+	serving_end(serving);
 	if (rc < 0 && reply.len == 0)
 		reply_err(req, -rc);
 	else if (reply_buf(req, reply.data, reply.len) == -ENOENT)

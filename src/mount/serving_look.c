@@ -327,8 +327,7 @@ void serving_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int rc = look(serving, req, snode_of(serving, parent), name, &entry);
 
 	atomic_fetch_add_explicit(&serving->lookups, 1, memory_order_relaxed);
-	/* What was made here is read by other threads as soon as the reply is out. */
-	atomic_fetch_add_explicit(&serving->requests, 0, memory_order_release);
+	serving_end(serving);
 	if (rc < 0)
 		reply_err(req, -rc);
 	else if (reply_entry(req, &entry) == -ENOENT)
@@ -401,6 +400,7 @@ void serving_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fresh_getattr(serving, req, (struct fresh *)node);
 		return;
 	}
+	serving_end(serving);
 	if (rc < 0)
 		reply_err(req, -rc);
 	else
@@ -419,6 +419,7 @@ void serving_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct
 	(void)fi;
 	atomic_fetch_add_explicit(&serving->reads, 1, memory_order_relaxed);
 	if (is_dir((enum node_kind)node->kind)) {
+		serving_end(serving);
 		reply_err(req, EISDIR);
 	} else if (node->kind == NODE_VALUE || node->kind == NODE_BIN || node->kind == NODE_ROW) {
 		snode_hold(serving, node);
@@ -446,6 +447,7 @@ static void read_attrs(fuse_req_t req, fuse_ino_t ino, const char *name, size_t 
 	}
 	snode_target(snode_of(serving, ino), &target);
 	rc = xattr_print(&view, &target, name, buf);
+	serving_end(serving);
 	xattr_reply(req, rc, buf, size);
 	serve_end(&view);
 }

@@ -168,6 +168,13 @@ static inline struct serving *serving_begin(fuse_req_t req)
 	return serving;
 }
 
+/* Before the answer to what has looked at a node or made one: behind it other threads may use it, or free it when the kernel forgets it. They are
+ * handed it by the kernel, which orders that for the processor and not for the language. */
+static inline void serving_end(struct serving *serving)
+{
+	atomic_fetch_add_explicit(&serving->requests, 0, memory_order_release);
+}
+
 /* ---- serving_node.c ---- */
 
 static inline struct snode *snode_of(struct serving *serving, fuse_ino_t ino)
