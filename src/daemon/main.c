@@ -396,6 +396,7 @@ static int start_ingest(struct daemon *daemon)
 		.future_ns = daemon->options.future_ns,
 		.tombstone_ns = daemon->options.tombstone_ns,
 		.sweep_ns = daemon->options.read_only ? 0 : daemon->options.sweep_ns,
+		.overlay_percent = daemon->options.overlay_percent,
 		.check_group = stream_check_group,
 		.changing = daemon->second.serving ? serving_changing : NULL,
 		.changed = daemon->second.serving ? serving_changed : NULL,

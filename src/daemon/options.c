@@ -75,6 +75,9 @@ static const struct option_row table[] = {
 	  "How long a deletion holds off older values that come late." },
 	{ "ingest", "sweep_interval", KIND_SPAN, AT(sweep_ns), "60s", 0, SECONDS(366 * 86400), NULL,
 	  "Time between two sweeps, which give back the space of expired values. 0: none." },
+	{ "ingest", "overlay", KIND_COUNT, AT(overlay_percent), "10", 0, 100, NULL,
+	  "Per cent of a group's rows that loads may leave in a small table over the others, where readers look first: a re-load of a few rows writes "
+	  "little then. 0: they are always put among the others, in the background." },
 	{ "mount", "threads", KIND_COUNT, AT(threads), "10", 1, 1000, NULL,
 	  "Threads that answer file system requests, at the most." },
 	{ "mount", "scratch_files", KIND_COUNT, AT(scratch_files), "1024", 0, 1000000, NULL,

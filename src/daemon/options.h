@@ -29,7 +29,7 @@ struct options {
 	int64_t checkpoint_ns, future_ns, tombstone_ns, sweep_ns, scratch_ns;
 	uint64_t spool_bytes, batch_memory_bytes;
 	int64_t retention_ns, settle_ns;
-	unsigned threads, scratch_files, spool_files;
+	unsigned threads, scratch_files, spool_files, overlay_percent;
 	int durability;			/* enum options_durability */
 	int log_level;			/* enum log_level */
 	bool read_only, allow_other;

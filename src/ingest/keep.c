@@ -3,6 +3,10 @@
  * What loads leave to do: an overlay is folded into the rows below it, and tables of rows that nobody reads any more are cleared. Both go in
  * small commits that change nothing anybody can see, with a rest as long as the work between two of them; a load that waits for a fold
  * makes it without rests. Whatever is left when the store is closed or killed is taken up at the next start.
+ *
+ * A small overlay is left where it is. Its rows lie anywhere among the group's, so folding it writes a page of the map for nearly each of them: many
+ * times what they have themselves. The next load takes them into its own (load_fill.c), until they are too many. The price is a second look
+ * for whoever reads.
  */
 #include "ingest/private.h"
 
@@ -156,6 +160,45 @@ static int empty_table(struct ingest *ingest, uint32_t rows, uint32_t group_id, 
 	return rc;
 }
 
+/* The table's rows, counted to one more than `most`. */
+static int count_rows(struct store_snap *snap, uint32_t rows, uint64_t most, uint64_t *out)
+{
+	struct slice entity, row;
+	struct store_walk *walk;
+	int rc = store_walk_rows(snap, rows, slice_of(NULL, 0), &walk);
+
+	if (rc < 0)
+		return rc;
+	for (*out = 0; *out <= most && (rc = store_walk_next(walk, &entity, &row)) == 0; ++*out)
+		;
+	store_walk_end(walk);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int keep_look(struct ingest *ingest, uint32_t group_id, struct overlay *out)
+{
+	const struct catalog *cat = NULL;
+	const struct catalog_group *grp;
+	struct store_snap *snap = NULL;
+	uint64_t rows = 0;
+	int rc = load_view(ingest, &snap, &cat);
+
+	*out = (struct overlay){ 0 };
+	if (rc < 0)
+		return rc;
+	grp = catalog_find_id(cat, group_id);
+	if (grp && grp->overlay) {
+		out->table = grp->overlay;
+		rc = load_standing_rows(snap, group_id, &rows);
+		out->rows_max = rows / 100 * ingest->options.overlay_percent + rows % 100 * ingest->options.overlay_percent / 100;
+		if (rc == 0)
+			rc = count_rows(snap, out->table, out->rows_max, &out->rows);
+	}
+	store_snap_end(snap);
+	catalog_unref(cat);
+	return rc;
+}
+
 int keep_fold(struct ingest *ingest, uint32_t group_id)
 {
 	const struct catalog_group *grp;
@@ -177,9 +220,14 @@ static int fold_all(struct ingest *ingest)
 	struct catalog *cat = catalog_current_get(ingest->cur, &number);
 	int rc = 0;
 
-	for (unsigned i = 0; rc == 0 && i < cat->n_groups; i++)
+	for (unsigned i = 0; rc == 0 && i < cat->n_groups; i++) {
+		struct overlay overlay = { 0 };
+
 		if (cat->groups[i]->overlay)
-			rc = empty_table(ingest, cat->groups[i]->overlay, cat->groups[i]->id, true);
+			rc = keep_look(ingest, cat->groups[i]->id, &overlay);
+		if (rc == 0 && overlay.table && overlay.rows > overlay.rows_max)
+			rc = empty_table(ingest, overlay.table, cat->groups[i]->id, true);
+	}
 	catalog_unref(cat);
 	return rc;
 }

@@ -116,6 +116,21 @@ int load_view(struct ingest *ingest, struct store_snap **out_snap, const struct 
 	}
 }
 
+int load_standing_rows(struct store_snap *snap, uint32_t group_id, uint64_t *out)
+{
+	struct slice bytes = slice_of(NULL, 0);
+	struct catalog_stats stats = { 0 };
+	uint8_t key[4];
+	int rc;
+
+	key_of_number(group_id, key);
+	rc = store_get(snap, STORE_STATS, slice_of(key, sizeof key), &bytes);
+	if (rc == 0 || rc == -ENOENT)
+		rc = catalog_stats_decode(bytes, &stats);
+	*out = stats.rows;
+	return rc;
+}
+
 /* ---- giving rows ---- */
 
 static int call_flush(struct ingest_load *load, struct why *why)
@@ -364,18 +379,20 @@ int ingest_load_begin(struct ingest *ingest, const struct ingest_load_options *o
 static int publish(struct ingest *ingest, struct ingest_load *load, struct why *why)
 {
 	size_t limit = AGAIN_LAST;
+	bool lacks_overlay = false;
 	int rc = loading_flush(ingest, load, true, why);
 
 	if (rc == 0)
 		rc = loading_settle(load, &load->chunks[!load->filling].part, why);
-	if (rc == 0 && !load->options.dry_run)
-		rc = loading_fill_gaps(ingest, load, why);
 	if (rc < 0 || load->options.dry_run)
 		return rc;
+	lacks_overlay = load->total.rows > 0;
 	do {
-		rc = loading_judge_touched(ingest, load, limit / 2, why);
+		rc = lacks_overlay ? loading_fill(ingest, load, why) : 0;
 		if (rc == 0)
-			rc = loading_publish(ingest, load, limit, why);
+			rc = loading_judge_touched(ingest, load, limit / 2, why);
+		if (rc == 0)
+			rc = loading_publish(ingest, load, limit, &lacks_overlay, why);
 		/* Others change rows as fast as they are judged: the last commit may take longer then. */
 		limit = limit < AGAIN_MAX ? 2 * limit : AGAIN_MAX;
 	} while (rc == -EAGAIN);

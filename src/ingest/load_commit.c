@@ -482,31 +482,6 @@ void loading_part_done(struct work *work, int rc, uint64_t seq, const struct why
 	pthread_mutex_unlock(&load->lock);
 }
 
-/* ---- filling gaps ---- */
-
-/* A row that was changed since it was copied is touched, and will be judged anew. */
-int loading_apply_fill(struct ingest *ingest, struct work *work, struct why *why)
-{
-	struct filling *filling = (struct filling *)work;
-	int rc = check_work(ingest, filling->load, why);
-
-	if (rc == 0 && ingest->commit.no_room)
-		rc = fail_no_room(&ingest->commit, why);
-	return rc < 0 ? rc : store_batch_sets(ingest->commit.batch, filling->sets);
-}
-
-void loading_fill_done(struct work *work, int rc, uint64_t seq, const struct why *why)
-{
-	struct filling *filling = (struct filling *)work;
-
-	(void)seq;
-	(void)why;
-	if (rc < 0)
-		return;
-	filling->load->total.rows += filling->rows;
-	filling->load->total.covered += filling->rows;
-}
-
 /* ---- touched rows, judged anew ---- */
 
 static struct touch *find_touch(struct ingest_load *load, struct slice entity)
@@ -520,6 +495,48 @@ static struct touch *find_touch(struct ingest_load *load, struct slice entity)
 	memcpy(key.room + offsetof(struct touch, bytes), entity.data, entity.len);
 	node = tfind(&key, &load->touched, compare_touches);
 	return node ? *node : NULL;
+}
+
+/* ---- filling ---- */
+
+/* What judging a touched row anew will take off again goes by the row that it was; so does this. */
+static int count_filled(struct ingest_load *load, struct slice sets, struct tally *tally)
+{
+	struct store_change change;
+	int rc;
+
+	*tally = (struct tally){ .newest_event_ns = INT64_MIN };
+	while ((rc = store_change_next(&sets, &change)) == 0) {
+		const struct touch *touch = load->n_touched ? find_touch(load, change.key) : NULL;
+
+		tally->rows++;
+		tally->covered += touch ? touch->row_len != 0 : change.value.len != 0;
+		tally->hides += change.value.len == 0;
+	}
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* A row that was changed since it was copied is touched, and will be judged anew. */
+int loading_apply_fill(struct ingest *ingest, struct work *work, struct why *why)
+{
+	struct filling *filling = (struct filling *)work;
+	int rc = check_work(ingest, filling->load, why);
+
+	if (rc == 0 && ingest->commit.no_room)
+		rc = fail_no_room(&ingest->commit, why);
+	if (rc == 0)
+		rc = count_filled(filling->load, filling->sets, &filling->tally);
+	return rc < 0 ? rc : store_batch_sets(ingest->commit.batch, filling->sets);
+}
+
+void loading_fill_done(struct work *work, int rc, uint64_t seq, const struct why *why)
+{
+	struct filling *filling = (struct filling *)work;
+
+	(void)seq;
+	(void)why;
+	if (rc == 0)
+		loading_add(&filling->load->total, &filling->tally);
 }
 
 int loading_apply_again(struct ingest *ingest, struct work *work, struct why *why)

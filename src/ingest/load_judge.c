@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The load's thread judges: a chunk of rows against a snapshot, in step with what stands; what another lane has touched since, once more; and in the
- * end the gaps of a shadow that is nearly the whole group. Judging costs the other lanes nothing, for the leader only appends what was decided here.
+ * The load's thread judges: a chunk of rows against a snapshot, in step with what stands; and what another lane has touched since, once more.
+ * Judging costs the other lanes nothing, for the leader only appends what was decided here.
  * Its price: what changes between the snapshot and the commit must be judged anew there (load_commit.c).
  *
  * A chunk is as large as its commit takes COMMIT_NS, so that a direct write waits for no more than that. While one is being committed the next one
@@ -19,8 +19,6 @@ enum {
 	CHUNK_MIN = 16 << 10, CHUNK_MAX = 1 << 20,	/* bytes */
 	VISIT_MAX = 8192,		/* rows that a part looks at and the load does not have */
 	TOUCHED_MANY = 8 << 20,		/* bytes of touched rows that are not left until the end */
-	FILL_BYTES = 128 << 10,		/* of rows copied into the shadow in one commit, which lie anywhere */
-	GAP_SHARE = 4,			/* gaps are filled if they are no more than this part of the shadow */
 	AGAIN_ROWS = 512,		/* rows judged anew in one commit */
 };
 
@@ -77,22 +75,8 @@ static int submit_part(struct ingest *ingest, struct part *part, struct why *why
 
 /* ---- judging ---- */
 
-/* The rows that stand, in step with those of the load. */
-struct standing {
-	struct store_snap *snap;
-	const struct catalog *cat;
-	struct store_walk *walk;	/* NULL: the group is empty */
-	uint64_t rows;			/* of the group */
-	bool has, at_end;
-	struct slice key, row;
-};
-
-/* From behind `after` on. */
-static int open_standing(struct ingest *ingest, struct ingest_load *load, struct slice after, struct standing *out, struct why *why)
+int loading_open_standing(struct ingest *ingest, struct ingest_load *load, struct slice after, struct standing *out, struct why *why)
 {
-	uint8_t key[4];
-	struct slice bytes = slice_of(NULL, 0);
-	struct catalog_stats stats = { 0 };
 	const struct catalog_group *grp;
 	int rc;
 
@@ -104,25 +88,21 @@ static int open_standing(struct ingest *ingest, struct ingest_load *load, struct
 	if (rc < 0)
 		return rc;
 	grp = catalog_find_id(out->cat, load->grp->id);
-	key_of_number(grp->id, key);
-	rc = store_get(out->snap, STORE_STATS, slice_of(key, sizeof key), &bytes);
-	if (rc == 0 || rc == -ENOENT)
-		rc = catalog_stats_decode(bytes, &stats);
-	out->rows = stats.rows;
-	out->at_end = rc == 0 && stats.rows == 0;
+	rc = load_standing_rows(out->snap, grp->id, &out->rows);
+	out->at_end = rc == 0 && out->rows == 0;
 	if (rc == 0 && !out->at_end)
 		rc = store_walk_rows_over(out->snap, grp->rows, grp->overlay, after, &out->walk);
 	return rc < 0 ? why_fail(why, -rc, "the group's rows can't be read: %s", strerror(-rc)) : 0;
 }
 
-static void close_standing(struct standing *st)
+void loading_close_standing(struct standing *st)
 {
 	store_walk_end(st->walk);
 	store_snap_end(st->snap);
 	catalog_unref(st->cat);
 }
 
-static int take_standing(struct standing *st, int rc)
+int loading_take_standing(struct standing *st, int rc)
 {
 	st->has = rc == 0;
 	st->at_end = rc == -ENOENT;
@@ -136,7 +116,7 @@ static int find_standing(struct standing *st, struct slice entity, struct slice 
 
 	*out = slice_of(NULL, 0);
 	if (!st->at_end && (!st->has || slice_compare(st->key, entity) < 0))
-		rc = take_standing(st, store_walk_seek(st->walk, entity, &st->key, &st->row));
+		rc = loading_take_standing(st, store_walk_seek(st->walk, entity, &st->key, &st->row));
 	if (rc == 0 && st->has && slice_equal(st->key, entity))
 		*out = st->row;
 	return rc;
@@ -226,7 +206,7 @@ static int judge_gap(struct ingest_load *load, struct chunk *chunk, struct stand
 		     struct why *why)
 {
 	while (!st->at_end) {
-		int rc = st->has ? 0 : take_standing(st, store_walk_next(st->walk, &st->key, &st->row));
+		int rc = st->has ? 0 : loading_take_standing(st, store_walk_next(st->walk, &st->key, &st->row));
 
 		if (rc < 0)
 			return rc;
@@ -298,13 +278,13 @@ static int judge_part(struct ingest *ingest, struct ingest_load *load, struct ch
 	buf_reset(&chunk->lates);
 	/* Before the snapshot, so that the leader remembers each change that the snapshot can't see. */
 	atomic_fetch_add(&load->judging, 1);
-	rc = open_standing(ingest, load, load->options.mode == INGEST_LOAD_SNAPSHOT ? buf_slice(&load->judged) : slice_of(NULL, 0), &st,
+	rc = loading_open_standing(ingest, load, load->options.mode == INGEST_LOAD_SNAPSHOT ? buf_slice(&load->judged) : slice_of(NULL, 0), &st,
 			   why);
 	if (rc == 0)
 		rc = store_snap_seq(st.snap, &chunk->part.seq);
 	if (rc == 0)
 		rc = judge_items(load, chunk, &st, is_tail, why);
-	close_standing(&st);
+	loading_close_standing(&st);
 	if (rc < 0) {
 		atomic_fetch_sub(&load->judging, 1);
 		return why->text[0] ? rc : why_fail(why, -rc, "%s", strerror(-rc));
@@ -408,78 +388,6 @@ int loading_judge_touched(struct ingest *ingest, struct ingest_load *load, size_
 			rc = judge_names(ingest, load, &taking, why);
 		buf_release(&taking.names);
 	}
-	return rc;
-}
-
-/* ---- filling gaps ---- */
-
-/* Copies of rows that stand and have none in the shadow, from behind `after` on, which moves on. */
-static int gather_gaps(struct ingest_load *load, struct standing *st, struct store_walk *shadow, size_t most, struct buf *sets,
-		       uint64_t *out_rows)
-{
-	struct slice key = slice_of(NULL, 0), row;
-	int rc = 0, shadow_rc = 0;
-
-	while (rc == 0 && !st->at_end && sets->len < most) {
-		rc = take_standing(st, store_walk_next(st->walk, &st->key, &st->row));
-		if (rc < 0 || st->at_end)
-			break;
-		if (shadow_rc == 0 && (!key.len || slice_compare(key, st->key) < 0))
-			shadow_rc = store_walk_seek(shadow, st->key, &key, &row);
-		if (shadow_rc < 0 && shadow_rc != -ENOENT)
-			return shadow_rc;
-		if (shadow_rc == 0 && slice_equal(key, st->key))
-			continue;
-		store_set_append(sets, load->shadow, st->key, st->row);
-		++*out_rows;
-	}
-	if (rc == 0 && !st->at_end) {
-		buf_reset(&load->judged);
-		buf_append_slice(&load->judged, st->key);
-	}
-	return rc < 0 ? rc : buf_error(sets) < 0 ? -ENOMEM : buf_error(&load->judged);
-}
-
-static int fill_some(struct ingest *ingest, struct ingest_load *load, bool *out_is_over, struct why *why)
-{
-	struct filling filling = { .work = { .apply = loading_apply_fill, .done = loading_fill_done }, .load = load };
-	struct store_walk *shadow = NULL;
-	struct buf sets = { 0 };
-	struct standing st;
-	int rc = open_standing(ingest, load, buf_slice(&load->judged), &st, why);
-
-	if (rc == 0)
-		rc = store_walk_rows(st.snap, load->shadow, buf_slice(&load->judged), &shadow);
-	if (rc == 0)
-		rc = gather_gaps(load, &st, shadow, FILL_BYTES, &sets, &filling.rows);
-	*out_is_over = st.at_end;
-	store_walk_end(shadow);
-	close_standing(&st);
-	filling.sets = buf_slice(&sets);
-	if (rc == 0 && sets.len)
-		rc = work_run(ingest, &filling.work, why);
-	if (rc == 0)
-		rc = store_pace(ingest->store);
-	buf_release(&sets);
-	return rc < 0 && !why->text[0] ? why_fail(why, -rc, "%s", strerror(-rc)) : rc;
-}
-
-/* A shadow that is nearly all of the group becomes its table: copying the rest costs less than folding it all later. */
-int loading_fill_gaps(struct ingest *ingest, struct ingest_load *load, struct why *why)
-{
-	const struct tally *total = &load->total;	/* no work is under way */
-	struct standing st;
-	uint64_t standing_rows;
-	bool is_over = false;
-	int rc = open_standing(ingest, load, slice_of(NULL, 0), &st, why);
-
-	standing_rows = st.rows;
-	close_standing(&st);
-	if (rc < 0 || total->hides || standing_rows <= total->covered || (standing_rows - total->covered) * GAP_SHARE > total->rows)
-		return rc;
-	buf_reset(&load->judged);
-	while (rc == 0 && !is_over)
-		rc = fill_some(ingest, load, &is_over, why);
 	return rc;
 }
 

@@ -40,8 +40,6 @@ static int apply_begin(struct ingest *ingest, struct work *work, struct why *why
 			return why_fail(why, EBUSY, "another load of the group is at work");
 	if (!grp)
 		return why_fail(why, ENOENT, "the group was removed meanwhile");
-	if (grp->overlay)
-		return -EAGAIN;
 	if (commit->no_room)
 		return fail_no_room(commit, why);
 	rc = apply_next_number(commit, "next_load", &number);
@@ -79,13 +77,7 @@ int loading_begin(struct ingest *ingest, struct ingest_load *load, struct why *w
 		rc = ingest_source(ingest, load->options.source, &load->stamp.source);
 	if (rc < 0)
 		return why_fail(why, -rc, "the load's source can't be stored: %s", strerror(-rc));
-	do {
-		/* What an earlier load left is folded first, so that this one has but one table below it. */
-		rc = keep_fold(ingest, load->grp->id);
-		if (rc == 0)
-			rc = work_run(ingest, &begin.work, why);
-	} while (rc == -EAGAIN);
-	return rc < 0 && !why->text[0] ? why_fail(why, -rc, "an earlier load of the group can't be folded: %s", strerror(-rc)) : rc;
+	return work_run(ingest, &begin.work, why);
 }
 
 /* ---- publish ---- */
@@ -114,7 +106,7 @@ static bool covers_all(const struct tally *sum, uint64_t standing_rows)
 	return !sum->hides && sum->covered == standing_rows;
 }
 
-/* The group on its new tables. `standing_rows` are those that it had before. */
+/* The group on its new tables. `standing_rows` are those that it had before. What stood over them is in the shadow. */
 static int switch_tables(struct ingest *ingest, struct ingest_load *load, const struct tally *sum, uint64_t standing_rows)
 {
 	struct commit *commit = &ingest->commit;
@@ -122,10 +114,12 @@ static int switch_tables(struct ingest *ingest, struct ingest_load *load, const 
 	struct ingest_changed whole = { .group_id = grp->id, .is_whole = true };
 	struct catalog_group *next;
 	char rest[32];
-	int rc = 0;
+	int rc = grp->overlay ? apply_note_unused(commit, grp->overlay, grp->id) : 0;
 
+	if (rc < 0)
+		return rc;
 	if (covers_all(sum, standing_rows)) {
-		if (standing_rows)
+		if (standing_rows || grp->overlay)
 			rc = apply_note_unused(commit, grp->rows, grp->id);
 		if (rc == 0)
 			rc = catalog_group_on_tables(grp, load->shadow, 0, &next);
@@ -151,7 +145,10 @@ static int apply_publish(struct ingest *ingest, struct work *work, struct why *w
 	struct tally sum = load->total;
 	uint64_t standing_rows = 0;
 	bool writes;
-	int rc = loading_check_group(load, commit->cat, why);
+	int rc;
+
+	publishing->lacks_overlay = false;
+	rc = loading_check_group(load, commit->cat, why);
 
 	if (rc == 0)
 		rc = loading_judge_last(ingest, load, publishing->limit, &publishing->tally);
@@ -160,6 +157,10 @@ static int apply_publish(struct ingest *ingest, struct work *work, struct why *w
 	loading_add(&sum, &publishing->tally);
 	rc = count_group(commit, load->grp->id, &sum, &standing_rows);
 	writes = store_batch_has_rows(commit->batch, load->shadow);
+	if (rc == 0 && writes && !load->meets_overlay) {
+		publishing->lacks_overlay = true;
+		return -EAGAIN;
+	}
 	if (rc == 0 && writes)
 		rc = switch_tables(ingest, load, &sum, standing_rows);
 	else if (rc == 0)
@@ -195,11 +196,13 @@ static void publish_done(struct work *work, int rc, uint64_t seq, const struct w
 	pthread_mutex_unlock(&load->lock);
 }
 
-int loading_publish(struct ingest *ingest, struct ingest_load *load, size_t limit, struct why *why)
+int loading_publish(struct ingest *ingest, struct ingest_load *load, size_t limit, bool *out_lacks_overlay, struct why *why)
 {
 	struct publishing publishing = { .work = { .apply = apply_publish, .done = publish_done, .syncs = true }, .load = load, .limit = limit };
+	int rc = work_run(ingest, &publishing.work, why);
 
-	return work_run(ingest, &publishing.work, why);
+	*out_lacks_overlay = publishing.lacks_overlay;
+	return rc;
 }
 
 /* ---- abort ---- */

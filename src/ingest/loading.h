@@ -85,6 +85,7 @@ struct ingest_load {
 	struct buf last;		/* entity that was given last */
 	struct buf judged;		/* entity up to which the rows are judged */
 	bool is_judged_to_end;
+	bool meets_overlay;		/* all that the overlay below has is in the shadow, or was folded */
 	struct buf row, late;		/* scratch */
 	_Atomic uint64_t rows, bad_names;
 
@@ -125,7 +126,22 @@ struct rejudge {
 /* load.c */
 int loading_fail_stopped(struct why *why);
 
-/* load_judge.c. Judges and hands over what the chunk in hand has, and goes on with the other one; `is_tail`: no more rows come. */
+/* The rows that stand, in step with those of the load. */
+struct standing {
+	struct store_snap *snap;
+	const struct catalog *cat;
+	struct store_walk *walk;	/* NULL: the group is empty */
+	uint64_t rows;			/* of the group */
+	bool has, at_end;
+	struct slice key, row;
+};
+
+/* load_judge.c. From behind `after` on. Closed whatever it returns. */
+int loading_open_standing(struct ingest *ingest, struct ingest_load *load, struct slice after, struct standing *out, struct why *why);
+/* What a step of the walk came to: a row is at hand, or it is at its end. */
+int loading_take_standing(struct standing *st, int rc);
+void loading_close_standing(struct standing *st);
+/* Judges and hands over what the chunk in hand has, and goes on with the other one; `is_tail`: no more rows come. */
 int loading_flush(struct ingest *ingest, struct ingest_load *load, bool is_tail, struct why *why);
 /* Waits for a part's commit; passes on its failure. */
 int loading_settle(struct ingest_load *load, struct part *part, struct why *why);
@@ -134,8 +150,9 @@ void loading_wait(struct ingest_load *load, struct part *part);
 int loading_tell_refused(struct ingest_load *load, struct slice entity, struct slice record, int rc, const struct why *why);
 /* Judges touched rows anew until no more than `few` are left. */
 int loading_judge_touched(struct ingest *ingest, struct ingest_load *load, size_t few, struct why *why);
-/* A shadow that is nearly all of the group becomes its table: copying the rest costs less than folding it all later. */
-int loading_fill_gaps(struct ingest *ingest, struct ingest_load *load, struct why *why);
+
+/* load_fill.c: what the shadow has to hold beside the load's own rows, before it is published. */
+int loading_fill(struct ingest *ingest, struct ingest_load *load, struct why *why);
 
 /* load_commit.c: what the leader does for a load. */
 int loading_apply_part(struct ingest *ingest, struct work *work, struct why *why);
@@ -153,12 +170,12 @@ int loading_find(struct ingest_load *load, struct slice entity, struct buf *out)
 int loading_judge_last(struct ingest *ingest, struct ingest_load *load, size_t limit, struct tally *out);
 void loading_free_touches(struct ingest_load *load);
 
-/* A work that copies rows that stand into the shadow, which is nearly all of the group. */
+/* A work that copies rows that stand into the shadow. */
 struct filling {
 	struct work work;
 	struct ingest_load *load;
 	struct slice sets;
-	uint64_t rows;
+	struct tally tally;
 };
 int loading_apply_fill(struct ingest *ingest, struct work *work, struct why *why);
 void loading_fill_done(struct work *work, int rc, uint64_t seq, const struct why *why);
@@ -167,12 +184,14 @@ struct publishing {
 	struct work work;
 	struct ingest_load *load;
 	size_t limit;			/* rows that may be judged anew in this commit; more: -EAGAIN */
+	bool lacks_overlay;		/* -EAGAIN was because the shadow does not hold what the overlay does */
 	struct tally tally;
 };
 
 /* load_publish.c */
 int loading_begin(struct ingest *ingest, struct ingest_load *load, struct why *why);
-int loading_publish(struct ingest *ingest, struct ingest_load *load, size_t limit, struct why *why);
+/* -EAGAIN: more is to be done first; loading_fill, if it says so. */
+int loading_publish(struct ingest *ingest, struct ingest_load *load, size_t limit, bool *out_lacks_overlay, struct why *why);
 /* Ends what was begun and not published. */
 void loading_end(struct ingest *ingest, struct ingest_load *load);
 

@@ -188,6 +188,8 @@ void load_committed(struct ingest *ingest, uint64_t seq);
 void load_stop(struct ingest *ingest);
 /* A snapshot, and the catalog that belongs to it, counted. */
 int load_view(struct ingest *ingest, struct store_snap **out_snap, const struct catalog **out_cat);
+/* How many rows a group has. */
+int load_standing_rows(struct store_snap *snap, uint32_t group_id, uint64_t *out);
 
 /* keep.c */
 int keep_start(struct ingest *ingest);
@@ -195,6 +197,13 @@ void keep_stop(struct ingest *ingest);
 void keep_wake(struct ingest *ingest);
 /* Folds a group's overlay, now. */
 int keep_fold(struct ingest *ingest, uint32_t group_id);
+/* A group's overlay: its table (0: there is none), how many rows it has (counted up to one more than it may), and how many it may have to be
+ * left where it is. */
+struct overlay {
+	uint32_t table;
+	uint64_t rows, rows_max;
+};
+int keep_look(struct ingest *ingest, uint32_t group_id, struct overlay *out);
 
 /* request.c */
 int request_close_row(struct ingest_request *req);

@@ -6,8 +6,8 @@
  *
  *	bench_import FOLDER PROGRAMS [--rows N] [--rounds N] [--large N] [--seconds N] [--redis PORT] [--feast PYTHON]
  *
- * Bytes are those that the kernel counts for the daemon from the rename on, the change log, the fold and the checkpoint included, less
- * what was dropped again before it reached the disk. A direct write is open, write and close of one value of a random entity on the mount.
+ * Bytes are those that the daemon writes from the rename on, the change log, the fold and the checkpoint included. A direct write is open, write
+ * and close of one value of a random entity on the mount.
  */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -56,6 +56,7 @@ static double processor_seconds(void)
 	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+/* As bench_daemon_written (daemon.h). */
 static double written_bytes(void)
 {
 	FILE *io = fopen("/proc/self/io", "r");
@@ -63,7 +64,7 @@ static double written_bytes(void)
 	double bytes = 0;
 
 	while (io && fgets(line, sizeof line, io))
-		sscanf(line, "write_bytes: %lf", &bytes);
+		sscanf(line, "wchar: %lf", &bytes);
 	if (io)
 		fclose(io);
 	return bytes;

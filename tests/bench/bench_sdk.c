@@ -48,10 +48,11 @@ static int find_none(void *arg, struct slice entity, struct buf *out)
 	return -ENOENT;
 }
 
-static void load_group(struct bench_store *bs, uint32_t group_id, uint64_t n)
+/* Of each `step` rows one, anywhere among them. */
+static void load_group(struct bench_store *bs, uint32_t group_id, uint64_t n, uint64_t step)
 {
 	struct ingest_load_options options = { .group_id = group_id, .source = slice_str("bench"), .find = find_none };
-	struct record_stamp stamp = { .event_ns = clock_now() - CLOCK_SECOND, .lane = RECORD_LANE_BATCH };
+	struct record_stamp stamp = { .event_ns = clock_now(), .lane = RECORD_LANE_BATCH };
 	struct record_builder b = { 0 };
 	struct ingest_load *load;
 	struct buf row = { 0 };
@@ -61,6 +62,8 @@ static void load_group(struct bench_store *bs, uint32_t group_id, uint64_t n)
 	if (ingest_load_begin(bs->ingest, &options, &load, &why) < 0)
 		bench_die("cannot load: %s", why.text);
 	for (uint64_t i = 0; i < n; i++) {
+		if (((i + 1) * UINT64_C(0x9e3779b97f4a7c15) >> 32) % step)
+			continue;
 		bench_entity_name(i, name);
 		pack_row(&b, bs, i, &stamp, &row);
 		if (ingest_load_row(load, slice_str(name), buf_slice(&row), &why) < 0)
@@ -100,16 +103,41 @@ static void fill(const char *path, long n, long more_groups, long rows_of_more)
 
 	options.relaxed = true;
 	bench_store_open(&bs, path, &options, true);
-	load_group(&bs, bs.group_id, (uint64_t)n);
+	load_group(&bs, bs.group_id, (uint64_t)n, 1);
 	for (long g = 0; g < more_groups; g++) {
 		uint32_t id;
 
 		snprintf(name, sizeof(name), "w%ld", g);
 		id = make_group(&bs, name);
 		if (rows_of_more)
-			load_group(&bs, id, (uint64_t)rows_of_more);
+			load_group(&bs, id, (uint64_t)rows_of_more, 1);
 	}
 	bench_store_close(&bs);
+}
+
+/* Loads one row in fifty once more: they stay over the others. */
+static void cover(const char *path, long n)
+{
+	struct store_options options = bench_store_options();
+	struct bench_store bs;
+
+	options.relaxed = true;
+	bench_store_open(&bs, path, &options, false);
+	load_group(&bs, bs.group_id, (uint64_t)n, 50);
+	bench_store_close(&bs);
+}
+
+static void cover_apart(const char *path, long n)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		cover(path, n);
+		exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		bench_die("loading some of %s again failed", path);
 }
 
 /* In a process of its own: this one opens no LMDB at all. */
@@ -654,11 +682,13 @@ struct sized {
 	struct side one, two;
 };
 
-static void sized_start(struct sized *sized, const char *dir, const char *name, long n, long groups)
+static void sized_start(struct sized *sized, const char *dir, const char *name, long n, long groups, bool is_covered)
 {
 	sized->entities = n;
 	snprintf(sized->path, sizeof(sized->path), "%s/%s-store", dir, name);
 	fill_apart(sized->path, n, groups, 0);
+	if (is_covered)
+		cover_apart(sized->path, n);
 	sized->ours = (struct ours){ .path = sized->path };
 	sized->bare = (struct bare){ .path = sized->path, .rows = rows_of(sized->path, BENCH_GROUP) };
 	side_start(&sized->one, ours_run, &sized->ours);
@@ -703,16 +733,34 @@ static void bench_flat(const char *dir)
 {
 	struct sized small = { .entities = 0 }, middle = small, grouped = small, big = small;
 
-	sized_start(&middle, dir, "middle", entities, 0);
-	sized_start(&grouped, dir, "grouped", entities, many_groups);
+	sized_start(&middle, dir, "middle", entities, 0, false);
+	sized_start(&grouped, dir, "grouped", entities, many_groups, false);
 	compare_growth("sdk: cost with 1000 groups defined, to 1", &middle, &grouped, 1.1);
 	sized_stop(&grouped);
 	sized_stop(&middle);
-	sized_start(&small, dir, "small", entities / 100, 0);
-	sized_start(&big, dir, "big", large, 0);
+	sized_start(&small, dir, "small", entities / 100, 0, false);
+	sized_start(&big, dir, "big", large, 0, false);
 	compare_growth("sdk: cost from 10 thousand to 10 million", &small, &big, 1.1);
 	sized_stop(&big);
 	sized_stop(&small);
+}
+
+/* ---- a re-load's rows over the others ---- */
+
+/* What the second look costs, to the same call where no load has left anything. */
+static void bench_overlay(const char *dir)
+{
+	static const struct { const char *name; long batch; } calls[] = {
+		{ "sdk: one entity x 10 below 2 % from a re-load", 1 }, { "sdk: 1000 random x 10 below 2 % from a re-load", BATCH },
+	};
+	struct sized plain = { .entities = 0 }, covered = plain;
+
+	sized_start(&plain, dir, "plain", entities, 0, false);
+	sized_start(&covered, dir, "covered", entities, 0, true);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
+		compare(calls[i].name, &covered.one, &plain.one, calls[i].batch == 1 ? ops : ops / BATCH + 10, calls[i].batch, entities, 1.5);
+	sized_stop(&covered);
+	sized_stop(&plain);
 }
 
 /* ---- Python, Go, Feast ---- */
@@ -980,7 +1028,7 @@ static void take_option(const char *name, const char *value)
 
 int main(int argc, char **argv)
 {
-	static const char usage[] = "usage: bench_sdk plain|wide|writing|flat|python|go|feast FOLDER [--core N] [--cores WORDS] [--rounds N] [--ops N] "
+	static const char usage[] = "usage: bench_sdk plain|wide|overlay|writing|flat|python|go|feast FOLDER [--core N] [--cores WORDS] [--rounds N] [--ops N] "
 				    "[--entities N] [--large N] [--groups N] [--wide N] [--python PROGRAM --script FILE] [--go PROGRAM] "
 				    "[--feast-python PROGRAM --feast-repo FOLDER --feast-rows N]";
 	const char *what = argc > 1 ? argv[1] : "";
@@ -991,8 +1039,8 @@ int main(int argc, char **argv)
 		bench_die("%s", usage);
 	for (int i = 3; i < argc; i += 2)
 		take_option(argv[i], argv[i + 1]);
-	if (strcmp(what, "flat") == 0) {
-		bench_flat(argv[2]);
+	if (strcmp(what, "flat") == 0 || strcmp(what, "overlay") == 0) {
+		(*what == 'f' ? bench_flat : bench_overlay)(argv[2]);
 		return 0;
 	}
 	/* The others share one. */

@@ -127,7 +127,8 @@ static inline void bench_learn(struct bench_store *bs)
 /* Opens; the group is made if `is_new`. */
 static inline void bench_store_open(struct bench_store *bs, const char *path, const struct store_options *options, bool is_new)
 {
-	struct ingest_options how = { .future_ns = 300 * CLOCK_SECOND, .tombstone_ns = 7 * 86400 * CLOCK_SECOND };
+	struct ingest_options how = { .future_ns = 300 * CLOCK_SECOND, .tombstone_ns = 7 * 86400 * CLOCK_SECOND,
+				     .overlay_percent = 10 };
 	struct store_snap *snap = NULL;
 	struct catalog *cat = NULL;
 	struct why why = { "" };

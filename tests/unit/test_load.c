@@ -449,9 +449,9 @@ static struct store_options quick_options(void)
 				       .checkpoint_bytes = 4 << 20, .relaxed = true };
 }
 
-static void test_model(enum ingest_load_mode mode, unsigned rounds)
+static void test_model(enum ingest_load_mode mode, unsigned rounds, unsigned overlay_percent)
 {
-	struct world world = { 0 };
+	struct world world = { .options.overlay_percent = overlay_percent };
 	static struct model model;
 	struct why why;
 
@@ -505,7 +505,7 @@ static void test_model(enum ingest_load_mode mode, unsigned rounds)
 			world_reopen(&world);
 		free_job(&job);
 		if (test_failures) {
-			fprintf(stderr, "mode %d, round %u\n", mode, round);
+			fprintf(stderr, "mode %d, overlays of %u %%, round %u\n", mode, overlay_percent, round);
 			break;
 		}
 	}
@@ -520,7 +520,8 @@ enum { TOGETHER = 300, APART = 400, LOADS = 25 };
 struct crowd {
 	struct world *world;
 	_Atomic bool stop;
-	unsigned bad, rounds;
+	unsigned bad;
+	_Atomic unsigned rounds;
 	int64_t written[TOGETHER];	/* the last value that the writer put, by entity */
 };
 
@@ -548,8 +549,8 @@ static int find_none(void *arg, struct slice entity, struct buf *out)
 	return -ENOENT;
 }
 
-/* One load of entities prefix000.. with that number of clicks. */
-static void load_all(struct world *world, char prefix, unsigned n, int64_t clicks, const struct ingest_load_options *more)
+/* One load of entities of that prefix with that number of clicks. */
+static void load_range(struct world *world, char prefix, unsigned first, unsigned n, int64_t clicks, const struct ingest_load_options *more)
 {
 	struct ingest_load_options options = *more;
 	struct record_builder b = { 0 };
@@ -564,7 +565,7 @@ static void load_all(struct world *world, char prefix, unsigned n, int64_t click
 	new_row(&b, base_ns + clicks);
 	record_builder_cell(&b, CLICKS, RECORD_PRESENT, codes[CLICKS], 0, slice_of(&clicks, sizeof clicks));
 	NEED(record_builder_finish(&b, &record) == 0);
-	for (unsigned e = 0; e < n; e++) {
+	for (unsigned e = first; e < first + n; e++) {
 		char name[16];
 
 		load->chunk_bytes = 3000;
@@ -575,6 +576,11 @@ static void load_all(struct world *world, char prefix, unsigned n, int64_t click
 	ingest_load_abort(load);
 	record_builder_release(&b);
 	buf_release(&record);
+}
+
+static void load_all(struct world *world, char prefix, unsigned n, int64_t clicks, const struct ingest_load_options *more)
+{
+	load_range(world, prefix, 0, n, clicks, more);
 }
 
 /* Of one load or of the one after it, never of both; and never of an older one later. */
@@ -653,7 +659,8 @@ static void test_crowd(unsigned apart)
 	for (unsigned i = 0; i < 2; i++)
 		NEED(pthread_create(&threads[i], NULL, read_along, &readers[i]) == 0);
 	NEED(pthread_create(&threads[2], NULL, write_along, &writer) == 0);
-	for (int64_t n = 2; n <= LOADS; n++)
+	/* So many, and more until everybody has had a turn. */
+	for (int64_t n = 2; n <= LOADS || !readers[0].rounds || !readers[1].rounds || !writer.rounds; n++)
 		load_all(&world, 'l', TOGETHER, n, &options);
 	atomic_store(&readers[0].stop, true);
 	atomic_store(&readers[1].stop, true);
@@ -661,7 +668,6 @@ static void test_crowd(unsigned apart)
 	for (unsigned i = 0; i < 3; i++)
 		pthread_join(threads[i], NULL);
 	CHECK_INT(readers[0].bad + readers[1].bad, 0);
-	CHECK(readers[0].rounds + readers[1].rounds > 0 && writer.rounds > 0);
 	for (unsigned e = 0; e < TOGETHER; e++) {
 		char name[16];
 		int64_t got;
@@ -855,6 +861,26 @@ static void wait_for_tables(struct world *world, unsigned n)
 	CHECK_INT(count_tables(world), n);
 }
 
+static int make_entity(struct world *world, const char *entity)
+{
+	struct ingest_request *req = world_request(world, RECORD_LANE_DIRECT);
+
+	ingest_request_make_entity(req, world->group_id, slice_str(entity));
+	return world_run(world, req, NULL);
+}
+
+static bool has_entity(struct world *world, const char *entity)
+{
+	struct serve_view view;
+	struct record row;
+	int rc;
+
+	NEED(serve_begin(world->store, world->cur, &view) == 0);
+	rc = serve_row(&view, catalog_find_id(view.cat, world->group_id), slice_str(entity), &row);
+	serve_end(&view);
+	return rc == 0;
+}
+
 /* Ingest is stopped with a load open, as a kill would leave it: the next start clears what it had. */
 static void test_stop(void)
 {
@@ -882,6 +908,165 @@ static void test_stop(void)
 	CHECK_INT(world_int(&world, "l003", CLICKS, NULL), 1);
 	CHECK_INT(world_int(&world, "m", CLICKS, NULL), GONE(MISSING));
 	check_store(&world);
+	world_end(&world);
+}
+
+/* ---- what stays over the rows ---- */
+
+/* Rows of the group's overlay; -1: it has none. */
+static int overlay_rows(struct world *world)
+{
+	const struct catalog_group *grp;
+	struct store_walk *walk;
+	struct serve_view view;
+	struct slice name, row;
+	int n = 0;
+
+	NEED(serve_begin(world->store, world->cur, &view) == 0);
+	grp = catalog_find_id(view.cat, world->group_id);
+	if (grp->overlay) {
+		NEED(store_walk_rows(view.snap, grp->overlay, slice_of(NULL, 0), &walk) == 0);
+		while (store_walk_next(walk, &name, &row) == 0)
+			n++;
+		store_walk_end(walk);
+	} else {
+		n = -1;
+	}
+	serve_end(&view);
+	return n;
+}
+
+/* The keeper does its work by itself; a table may be empty for a moment before it is none. */
+static void wait_for_overlay(struct world *world, int n)
+{
+	for (unsigned i = 0; i < 3000 && overlay_rows(world) != n; i++)
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	CHECK_INT(overlay_rows(world), n);
+}
+
+static unsigned count_clicks(struct world *world, int64_t clicks)
+{
+	unsigned n = 0;
+
+	for (unsigned e = 0; e < 100; e++) {
+		char name[16];
+
+		snprintf(name, sizeof name, "l%03u", e);
+		n += world_int(world, name, CLICKS, NULL) == clicks;
+	}
+	return n;
+}
+
+/* A small overlay stays, also across a start; loads that follow take it along, until it is too large, or they are too small. */
+static void test_overlays(void)
+{
+	struct world world = { .store_options = quick_options(), .options.overlay_percent = 10 };
+	struct ingest_load_options options = { 0 };
+	struct ingest_load *load;
+	struct ingest_request *req;
+	uint64_t bytes = 7;
+	struct why why;
+
+	world_begin(&world, "overlays");
+	load_all(&world, 'l', 100, 1, &options);
+	CHECK_INT(overlay_rows(&world), -1);
+	load_range(&world, 'l', 10, 3, 2, &options);
+	CHECK_INT(overlay_rows(&world), 3);
+	world_reopen(&world);
+	load_range(&world, 'l', 11, 4, 3, &options);
+	CHECK_INT(overlay_rows(&world), 5);
+	load_range(&world, 'l', 90, 4, 4, &options);
+	CHECK_INT(overlay_rows(&world), 9);
+	CHECK_INT(count_clicks(&world, 1), 91);
+	CHECK_INT(count_clicks(&world, 2), 1);
+	CHECK_INT(count_clicks(&world, 3), 4);
+	CHECK_INT(count_clicks(&world, 4), 4);
+	wait_for_tables(&world, 2);
+	/* A direct write takes its row down, before the load or while it is at work. */
+	for (unsigned i = 0; i < 2; i++) {
+		if (i == 1) {
+			options = (struct ingest_load_options){ .group_id = world.group_id, .find = find_none };
+			NEED(ingest_load_begin(world.ingest, &options, &load, &why) == 0);
+			CHECK_INT(give(load, "l093", 5, base_ns + 5, &why), 0);
+		}
+		req = world_request(&world, RECORD_LANE_DIRECT);
+		ingest_request_row(req, world.group_id, slice_str(i ? "l012" : "l011"), INGEST_NOW, 0, 0);
+		ingest_request_value(req, CLICKS, codes[CLICKS], slice_of(&bytes, sizeof bytes));
+		CHECK_INT(world_run(&world, req, NULL), 0);
+	}
+	CHECK_INT(overlay_rows(&world), 7);
+	/* One that would have been published is as one that never was. */
+	ingest_load_abort(load);
+	CHECK_INT(overlay_rows(&world), 7);
+	check_store(&world);
+	options = (struct ingest_load_options){ 0 };
+	load_range(&world, 'l', 0, 5, 6, &options);	/* 12 of 100 together */
+	wait_for_tables(&world, 2);
+	CHECK_INT(overlay_rows(&world), 5);
+	CHECK_INT(count_clicks(&world, 1), 86);
+	CHECK_INT(count_clicks(&world, 3), 2);
+	CHECK_INT(count_clicks(&world, 4), 4);
+	CHECK_INT(count_clicks(&world, 6), 5);
+	CHECK_INT(count_clicks(&world, 7), 2);
+	load_range(&world, 'l', 5, 5, 7, &options);
+	CHECK_INT(overlay_rows(&world), 10);
+	load_range(&world, 'l', 20, 1, 8, &options);	/* and one row does not carry ten */
+	CHECK_INT(overlay_rows(&world), 1);
+	/* What is nearly all of the group takes the place of both tables. */
+	load_range(&world, 'l', 3, 97, 9, &options);
+	CHECK_INT(overlay_rows(&world), -1);
+	wait_for_tables(&world, 1);
+	CHECK_INT(count_clicks(&world, 9), 95);		/* two have newer ones */
+	CHECK_INT(count_clicks(&world, 6), 3);
+	/* One that is too large from the beginning. */
+	load_range(&world, 'l', 0, 11, 10, &options);
+	wait_for_overlay(&world, -1);
+	wait_for_tables(&world, 1);
+	CHECK_INT(count_clicks(&world, 10), 11);
+	load_range(&world, 'l', 0, 4, 11, &options);
+	CHECK_INT(overlay_rows(&world), 4);
+	world_close(&world);
+	world.options.overlay_percent = 0;
+	world_open(&world);
+	wait_for_overlay(&world, -1);
+	wait_for_tables(&world, 1);
+	check_store(&world);
+	world_end(&world);
+}
+
+/* A row that was made before the gaps were filled, and another one behind that: the shadow, which has not got the second, must not take the
+ * place of the group's rows. */
+static void test_gaps(void)
+{
+	struct world world = { .store_options = quick_options() };
+	struct ingest_load_options options = { .find = find_none };
+	struct ingest_load *load;
+	bool lacks;
+	struct why why = { "" };
+
+	world_begin(&world, "gaps");
+	load_all(&world, 'l', 100, 1, &(struct ingest_load_options){ 0 });
+	options.group_id = world.group_id;
+	NEED(ingest_load_begin(world.ingest, &options, &load, &why) == 0);
+	for (unsigned e = 0; e < 99; e++) {
+		char name[16];
+
+		snprintf(name, sizeof name, "l%03u", e);
+		CHECK_INT(give(load, name, 2, base_ns + 2, &why), 0);
+	}
+	NEED(loading_flush(world.ingest, load, true, &why) == 0 &&
+	     loading_settle(load, &load->chunks[!load->filling].part, &why) == 0);
+	CHECK_INT(make_entity(&world, "l050a"), 0);
+	CHECK_INT(loading_fill(world.ingest, load, &why), 0);
+	CHECK_INT(make_entity(&world, "l050b"), 0);
+	CHECK_INT(loading_judge_touched(world.ingest, load, 0, &why), 0);
+	CHECK_INT(loading_publish(world.ingest, load, 128, &lacks, &why), 0);
+	load->state = LOAD_PUBLISHED;
+	ingest_load_abort(load);
+	CHECK_INT(count_clicks(&world, 2), 99);
+	check_store(&world);
+	CHECK_INT(has_entity(&world, "l050a"), 1);
+	CHECK_INT(has_entity(&world, "l050b"), 1);
 	world_end(&world);
 }
 
@@ -985,13 +1170,17 @@ int main(void)
 	codes[CLICKS] = type_code(&(struct type){ .base = TYPE_INT64 });
 	codes[CTR] = type_code(&(struct type){ .base = TYPE_FLOAT64 });
 	base_ns = clock_now() - INT64_C(3600000000000);
-	test_model(INGEST_LOAD_MERGE, 40);
-	test_model(INGEST_LOAD_SNAPSHOT, 40);
-	test_model(INGEST_LOAD_OVERWRITE, 40);
+	for (unsigned percent = 0; percent <= 100; percent += 50) {
+		test_model(INGEST_LOAD_MERGE, 40, percent);
+		test_model(INGEST_LOAD_SNAPSHOT, 40, percent);
+		test_model(INGEST_LOAD_OVERWRITE, 40, percent);
+	}
 	test_crowd(0);
 	test_crowd(APART);
 	test_endings();
 	test_stop();
+	test_overlays();
+	test_gaps();
 	test_full_map();
 	test_log();
 	return test_end("load");
