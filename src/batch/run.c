@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One load: the files of a job are read, row by row, into an external sort; what comes out of it, each entity once and in order, goes to
+ * One load: the files of a job are read, row by row; ingest screens the rows, where something stands already, and keeps out those that change nothing;
+ * the others go into an external sort, and what comes out of it, each entity once and in order, goes to
  * ingest, which makes all of it visible at once. Nothing is applied before everything was read, so a file that is broken at its end costs
  * nothing but the time of reading it.
  *
@@ -18,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "batch/ahead.h"
+#include "batch/screen.h"
 #include "batch/sort.h"
 #include "batch/source.h"
 
@@ -27,6 +29,7 @@ enum {
 	TRIES = 5,			/* definitions that change meanwhile */
 	LARGE_BYTES = 64 << 20,		/* of a file */
 	NUMBER_LEN = 7,			/* "000017." before the name in a job's folder */
+	SCREEN_SHARE = 4,		/* sixteenths of the memory: the names of 12,000,000 rows, of 512 MiB */
 	PERMILLE_READ = 500,		/* of the work, as the report shows it */
 };
 
@@ -39,6 +42,7 @@ struct run {
 	struct batch_sort *sort;
 	struct ahead *ahead;		/* NULL: nothing is loaded yet */
 	struct ingest_load *load;
+	struct screening *screening;	/* NULL: rows are sorted as they come */
 	struct rejects rejects;
 	struct batch_source *source;	/* while it is read */
 	const char *file;		/* NULL where the job has only one */
@@ -85,7 +89,7 @@ static void tell_loading(struct run *run, const char *phase)
 	figures->unchanged = loaded.unchanged;
 	figures->late = loaded.late;
 	figures->deleted = loaded.deleted;
-	figures->duplicates = run->ahead ? ahead_duplicates(run->ahead) : 0;
+	figures->duplicates = loaded.repeated + (run->ahead ? ahead_duplicates(run->ahead) : 0);
 	run->job->phase = phase;
 	run->job->permille = PERMILLE_READ + (unsigned)(share * (999 - PERMILLE_READ));
 	pthread_mutex_unlock(&run->batch->lock);
@@ -124,6 +128,16 @@ static int reject_row(void *arg, uint64_t line, struct slice entity, int rc, con
 	return ++run->refused % LOOK_EVERY ? 0 : look_reading(run);
 }
 
+static int add_row(struct run *run, struct slice entity, struct slice record)
+{
+	int rc;
+
+	if (run->screening)
+		return screening_add(run->screening, entity, record, run->why);
+	rc = batch_sort_add(run->sort, entity, record);
+	return rc < 0 ? why_fail(run->why, -rc, "rows cannot be sorted: %s", strerror(-rc)) : 0;
+}
+
 static int read_rows(struct run *run)
 {
 	struct slice entity, record;
@@ -131,9 +145,9 @@ static int read_rows(struct run *run)
 	int rc;
 
 	while ((rc = batch_source_next(run->source, &entity, &record, &line, run->why)) == 0) {
-		rc = batch_sort_add(run->sort, entity, record);
+		rc = add_row(run, entity, record);
 		if (rc < 0)
-			return why_fail(run->why, -rc, "rows cannot be sorted: %s", strerror(-rc));
+			return rc;
 		run->rows++;
 		if (++steps < next)
 			continue;
@@ -260,6 +274,7 @@ static int begin_load(struct run *run)
 		.confirm_skip = job->settings.confirm_skip,
 		.as_of_ns = job->dropped_ns,
 		.dry_run = job->settings.dry_run,
+		.screen_bytes = run->batch->options.memory_bytes / 16 * SCREEN_SHARE,
 		.find = find_row,
 		.refused = refuse_row,
 		.arg = run,
@@ -317,9 +332,7 @@ static int load(struct run *run)
 		return why_fail(run->why, -rc, "rows cannot be sorted: %s", strerror(-rc));
 	if (!run->rows && run->job->settings.mode == INGEST_LOAD_SNAPSHOT)
 		return why_fail(run->why, EINVAL, "there are no rows, and mode snapshot would delete every entity of the group");
-	rc = begin_load(run);
-	if (rc == 0)
-		rc = load_rows(run);
+	rc = load_rows(run);
 	if (rc == 0)
 		rc = publish(run);
 	/* Rows that were refused are why, whatever it was that ended the load. */
@@ -365,7 +378,7 @@ static int find_parquet(struct spool_visit *visit, int dir_fd, const char *name,
 }
 
 /* What the sort may use: beside the process that reads Parquet, if it will be there, and what the load itself holds. */
-static size_t sort_memory(struct run *run)
+static size_t sort_memory(struct run *run, bool screens)
 {
 	bool has_parquet = false;
 	struct spool_visit visit = { .visit = find_parquet, .arg = &has_parquet };
@@ -378,20 +391,38 @@ static size_t sort_memory(struct run *run)
 	}
 	if (folder_fd >= 0)
 		close(folder_fd);
-	return run->batch->options.memory_bytes / 16 * (has_parquet ? 9 : 12);
+	return run->batch->options.memory_bytes / 16 * ((has_parquet ? 9 : 12) - (screens ? SCREEN_SHARE : 0));
+}
+
+static int read_all(struct run *run, bool screens)
+{
+	int rc = screens ? screening_start(run->load, run->sort, &run->screening) : 0;
+
+	if (rc < 0)
+		return why_fail(run->why, -rc, "cannot start a thread: %s", strerror(-rc));
+	rc = read_files(run);
+	if (rc == 0 && screens)
+		rc = screening_finish(run->screening, run->why);
+	screening_stop(run->screening);
+	run->screening = NULL;
+	return rc;
 }
 
 static int try_job(struct run *run)
 {
 	int sort_fd = open_sort_folder(run->batch), rc = sort_fd < 0 ? sort_fd : get_group(run);
+	bool screens;
 
 	rejects_init(&run->rejects, run->batch, run->job);
 	if (rc == 0)
 		rc = batch_mapping_new(run->grp, NULL, &run->mapping, run->why);
 	if (rc == 0)
-		rc = batch_sort_new(sort_fd, sort_memory(run), &run->sort);
+		rc = begin_load(run);
+	screens = rc == 0 && ingest_load_screens(run->load);
 	if (rc == 0)
-		rc = read_files(run);
+		rc = batch_sort_new(sort_fd, sort_memory(run, screens), &run->sort);
+	if (rc == 0)
+		rc = read_all(run, screens);
 	if (rc == 0)
 		rc = load(run);
 	ingest_load_abort(run->load);

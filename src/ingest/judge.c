@@ -331,3 +331,28 @@ int judge_row(struct judge *judge, struct slice entity, struct slice base, const
 		*out = (struct verdict){ .newest_event_ns = INT64_MIN };
 	return rc;
 }
+
+bool judge_sets_entity(const struct record *rec)
+{
+	struct record_cell cell;
+
+	for (unsigned i = 0; i < rec->cells; i++) {
+		record_cell(rec, i, &cell);
+		if (cell.state != RECORD_DELETED)
+			return true;
+	}
+	return rec->cells == 0 && !(rec->flags & RECORD_TOMB);
+}
+
+bool judge_is_same(const struct judge *judge, struct slice base, struct slice in)
+{
+	struct record_stamp stood, comes;
+	struct record was, is;
+
+	if (!base.len || record_view(base, &was) < 0 || record_view(in, &is) < 0 || !record_same_values(&was, &is) ||
+	    record_exists(&was) != judge_sets_entity(&is))
+		return false;
+	record_stamp(&was, 0, &stood);
+	record_stamp(&is, 0, &comes);
+	return stood.event_ns == comes.event_ns && check_times(judge, &is, NULL) == 0;
+}

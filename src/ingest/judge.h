@@ -34,6 +34,10 @@ struct verdict {
  * `out_late` are set anew. 0; -EPERM, -EINVAL, -ERANGE, -EFBIG with a reason: the group's rules refuse the row; -ENOMEM, -EUCLEAN. */
 int judge_row(struct judge *judge, struct slice entity, struct slice base, const struct slice *in, struct verdict *out,
 	      struct buf *out_row, struct buf *out_late, struct why *why);
+/* Does the record, stamped or not, make its entity exist? */
+bool judge_sets_entity(const struct record *rec);
+/* Is the row, stamped or not, what stands, in values and in time? Then judging it comes to nothing but as many unchanged values as it has. */
+bool judge_is_same(const struct judge *judge, struct slice base, struct slice in);
 void judge_release(struct judge *judge);
 
 #endif

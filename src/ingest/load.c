@@ -23,7 +23,7 @@ static pthread_cond_t calls_ended = PTHREAD_COND_INITIALIZER;
 
 /* ---- calls, and the end of ingest ---- */
 
-static struct ingest *enter(struct ingest_load *load)
+struct ingest *loading_enter(struct ingest_load *load)
 {
 	struct ingest *ingest;
 
@@ -34,7 +34,7 @@ static struct ingest *enter(struct ingest_load *load)
 	return ingest;
 }
 
-static void leave(struct ingest_load *load)
+void loading_leave(struct ingest_load *load)
 {
 	pthread_mutex_lock(&calls_lock);
 	load->in_call = false;
@@ -135,26 +135,29 @@ int load_standing_rows(struct store_snap *snap, uint32_t group_id, uint64_t *out
 
 static int call_flush(struct ingest_load *load, struct why *why)
 {
-	struct ingest *ingest = enter(load);
+	struct ingest *ingest = loading_enter(load);
 	int rc;
 
 	if (!ingest)
 		return loading_fail_stopped(why);
 	rc = loading_flush(ingest, load, false, why);
-	leave(load);
+	loading_leave(load);
 	return rc;
 }
 
-static bool sets_entity(const struct record *rec)
+static int call_start(struct ingest_load *load, struct why *why)
 {
-	struct record_cell cell;
+	struct ingest *ingest = loading_enter(load);
+	int rc;
 
-	for (unsigned i = 0; i < rec->cells; i++) {
-		record_cell(rec, i, &cell);
-		if (cell.state != RECORD_DELETED)
-			return true;
-	}
-	return rec->cells == 0 && !(rec->flags & RECORD_TOMB);
+	if (!ingest)
+		rc = loading_fail_stopped(why);
+	else
+		rc = loading_start(ingest, load, why);
+	if (ingest)
+		loading_leave(load);
+	load->state = rc < 0 ? LOAD_FAILED : LOAD_OPEN;
+	return rc;
 }
 
 static int check_order(struct ingest_load *load, struct slice entity, struct why *why)
@@ -178,15 +181,17 @@ static int stamp_record(const struct ingest_load *load, char *bytes, size_t len,
 		rc = -EBADMSG;
 	if (rc < 0)
 		return rc;
-	record_restamp(bytes, &rec, &load->stamp, sets_entity(&rec));
+	record_restamp(bytes, &rec, &load->stamp, judge_sets_entity(&rec));
 	return 0;
 }
 
 int loading_find(struct ingest_load *load, struct slice entity, struct buf *out)
 {
 	size_t at = out->len;
-	int rc = load->options.find(load->options.arg, entity, out);
+	int rc = touch_find_own(load, entity, out);
 
+	if (rc == -ENOENT)
+		rc = load->options.find(load->options.arg, entity, out);
 	if (rc < 0)
 		return rc;
 	if (buf_error(out) < 0)
@@ -226,6 +231,9 @@ int ingest_load_row(struct ingest_load *load, struct slice entity, struct slice 
 	why->text[0] = '\0';
 	if (load->state != LOAD_OPEN)
 		return fail_state(load, why);
+	rc = load->has_started ? 0 : call_start(load, why);
+	if (rc < 0)
+		return rc;
 	atomic_fetch_add_explicit(&load->rows, 1, memory_order_relaxed);
 	if (!entity.len || entity.len > TEXT_ENTITY_MAX) {
 		atomic_fetch_add_explicit(&load->bad_names, 1, memory_order_relaxed);
@@ -291,6 +299,7 @@ static void load_free(struct ingest_load *load)
 	judge_release(&load->judge);
 	judge_release(&load->again);
 	loading_free_touches(load);
+	screen_free(load->screen);
 	catalog_group_unref(load->grp);
 	pthread_mutex_destroy(&load->lock);
 	pthread_cond_destroy(&load->ended);
@@ -306,6 +315,7 @@ static struct ingest_load *load_new(const struct ingest_load_options *options)
 	pthread_mutex_init(&load->lock, NULL);
 	pthread_cond_init(&load->ended, NULL);
 	load->ahead_tail = &load->ahead;
+	load->noted_tail = &load->noted;
 	load->chunk_bytes = CHUNK_FIRST;
 	load->total.newest_event_ns = INT64_MIN;
 	if (keep_options(load, options) == 0)
@@ -370,7 +380,7 @@ int ingest_load_begin(struct ingest *ingest, const struct ingest_load_options *o
 		load_free(load);
 		return rc;
 	}
-	leave(load);
+	loading_leave(load);
 	*out = load;
 	return 0;
 }
@@ -380,8 +390,10 @@ static int publish(struct ingest *ingest, struct ingest_load *load, struct why *
 {
 	size_t limit = AGAIN_LAST;
 	bool lacks_overlay = false;
-	int rc = loading_flush(ingest, load, true, why);
+	int rc = loading_start(ingest, load, why);
 
+	if (rc == 0)
+		rc = loading_flush(ingest, load, true, why);
 	if (rc == 0)
 		rc = loading_settle(load, &load->chunks[!load->filling].part, why);
 	if (rc < 0 || load->options.dry_run)
@@ -409,7 +421,7 @@ int ingest_load_publish(struct ingest_load *load, struct why *why)
 	why->text[0] = '\0';
 	if (load->state != LOAD_OPEN)
 		return fail_state(load, why);
-	ingest = enter(load);
+	ingest = loading_enter(load);
 	if (!ingest) {
 		load->state = LOAD_FAILED;
 		return loading_fail_stopped(why);
@@ -418,7 +430,7 @@ int ingest_load_publish(struct ingest_load *load, struct why *why)
 	load->state = rc < 0 ? LOAD_FAILED : LOAD_PUBLISHED;
 	if (rc == 0)
 		keep_wake(ingest);
-	leave(load);
+	loading_leave(load);
 	return rc;
 }
 

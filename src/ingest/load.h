@@ -2,6 +2,7 @@
 /*
  * A load: millions of rows for one group that become visible all at once, or not at all.
  *
+ * Rows may be screened first, in any order: most of those of a re-load change nothing, and go no further.
  * Complete rows, merged with what stands, go into a table of rows that nobody reads (the shadow), in small commits between those of the
  * other lanes. Publishing is one small commit that puts the shadow over the group's rows (its overlay), or in their place. Rows
  * that are equal to what stands are not written at all. What another lane changes meanwhile is judged once more before
@@ -35,6 +36,7 @@ struct ingest_load_options {
 	struct slice source;		/* text for user.source: "<import id>:<file>" (a stamp's origin is the line) */
 	struct slice position_key, position;	/* stored by the commit that publishes, so that a restart knows that it happened; may be empty */
 	bool dry_run;			/* judges and counts, writes nothing */
+	size_t screen_bytes;		/* memory for the names of rows that are screened; what finds no room there is given back */
 	/* Required. Gives the load's own row of an entity once more: appends the record. 0, -ENOENT, or an errno that ends the load. Called
 	 * while ingest_load_row or ingest_load_publish runs, maybe from another thread than theirs, never from two at once. */
 	int (*find)(void *arg, struct slice entity, struct buf *out);
@@ -46,17 +48,29 @@ struct ingest_load_options {
 };
 
 struct ingest_load_figures {
-	uint64_t rows;			/* given */
+	uint64_t rows;			/* given, or kept out */
 	/* Values. Changed ones are written; confirmed ones were equal and newer; unchanged ones equal and not newer; late ones lost. */
 	uint64_t changed, confirmed, unchanged, late;
 	uint64_t refused;		/* rows */
+	uint64_t repeated;		/* rows that were screened and kept out a second time: of the other figures none counts them */
 	uint64_t deleted;		/* entities that SNAPSHOT took away */
 };
 
 /* -ENOENT: no such group; -EINVAL: no `find`, a time in the future; -EBUSY: another load of the group is open; -ENOSPC, -EIO. Options are
- * copied; slices live for the call. First finishes what an earlier load of the group left to fold. All values of the load get the moment
- * of this call as their ingest time: they are stamped when they are given, and when they will be published nobody knows then. */
+ * copied; slices live for the call. All values of the load get the moment of its first row (or of publishing) as their ingest time: they are stamped
+ * when they are given, and when they will be published nobody knows then. */
 int ingest_load_begin(struct ingest *ingest, const struct ingest_load_options *options, struct ingest_load **out, struct why *why);
+/* Is screening of use: does anything stand, and may what is equal be passed over (not in SNAPSHOT)? */
+bool ingest_load_screens(struct ingest_load *load);
+struct ingest_row {
+	struct slice entity, record;
+};
+/* Takes a row to be sorted, and given later on; its slices live for the call. 0, or an errno that ends the load. */
+typedef int (*ingest_give)(void *arg, struct slice entity, struct slice record);
+/* Before the first row is given: rows in any order, records as below. Those that are what stands, in values and in time, are counted as unchanged and
+ * kept out; all others come back by `give`, in their order; and so does, in front of them, a row that was kept out before, if another lane has changed
+ * it or a later row of its entity is another one. Errors as of ingest_load_row, and those of `give`. */
+int ingest_load_screen(struct ingest_load *load, const struct ingest_row *rows, size_t n, ingest_give give, void *arg, struct why *why);
 /* Rows in ascending order of the entity's bytes, each entity once (-EINVAL otherwise). `record` is packed as by store/record.h; its stamps carry event
  * time and origin, the rest is filled in; TOMB with no cells deletes the entity as of stamp 0. Copied. Blocks while commits catch up. An error ends
  * the load: only abort is left. -ESTALE: the group was removed or its definition changed meanwhile. -ESHUTDOWN: ingest was stopped. */

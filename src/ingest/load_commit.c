@@ -9,6 +9,8 @@
  *	ahead of it		it is judged by a snapshot yet to be taken, unless a part is being judged just now: then it is remembered with the
  *				number of the commit, and the part's commit judges it anew if its snapshot is older
  *
+ * A row that was screened and kept out (load_screen.c) counts as one behind the cursor, wherever that is.
+ *
  * Judging anew is exact in all sums: what the old row gave is judged once more and taken off, what the row that stands gives is added.
  * All this is the leader's alone and happens between commits, so that there is no moment in which a change is neither seen nor remembered.
  */
@@ -40,6 +42,7 @@ static void add_figures(struct ingest_load_figures *sum, const struct ingest_loa
 	sum->late += part->late;
 	sum->refused += part->refused;
 	sum->deleted += part->deleted;
+	sum->repeated += part->repeated;
 }
 
 void loading_add(struct tally *sum, const struct tally *part)
@@ -143,16 +146,6 @@ int loading_check_group(struct ingest_load *load, const struct catalog *cat, str
 
 /* ---- touched rows ---- */
 
-static struct slice touch_entity(const struct touch *touch)
-{
-	return slice_of(touch->bytes, touch->entity_len);
-}
-
-static struct slice touch_row(const struct touch *touch)
-{
-	return slice_of(touch->bytes + touch->entity_len, touch->row_len);
-}
-
 static int compare_touches(const void *a, const void *b)
 {
 	return slice_compare(touch_entity(a), touch_entity(b));
@@ -202,26 +195,72 @@ static bool is_behind_cursor(const struct ingest_load *load, struct slice entity
 static void touch_free(struct ingest_load *load, struct touch *touch)
 {
 	load->n_touched--;
-	load->touched_bytes -= sizeof *touch + touch->entity_len + touch->row_len;
+	load->touched_bytes -= touch_bytes(touch);
 	free(touch);
+}
+
+static struct touch *touch_new(struct slice entity, struct slice row, uint64_t seq)
+{
+	struct touch *touch = malloc(sizeof *touch + entity.len + row.len);
+
+	if (!touch)
+		return NULL;
+	*touch = (struct touch){ .seq = seq, .entity_len = entity.len, .row_len = row.len };
+	memcpy(touch->bytes, entity.data, entity.len);
+	if (row.len)
+		memcpy(touch->bytes + entity.len, row.data, row.len);
+	return touch;
+}
+
+static void trouble_locked(struct ingest_load *load, int rc)
+{
+	if (!load->trouble)
+		load->trouble = rc;
+}
+
+/* Takes the touch, NULL if there was no memory. Whether it is new in the tree. */
+static bool add_locked(struct ingest_load *load, void **tree, struct touch *touch)
+{
+	struct touch **node = touch ? tsearch(touch, tree, compare_touches) : NULL;
+	bool is_new = node && *node == touch;
+
+	if (!node)
+		trouble_locked(load, -ENOMEM);
+	if (is_new)
+		load->touched_bytes += touch_bytes(touch);
+	else
+		free(touch);
+	if (load->touched_bytes > TOUCHED_MAX)
+		trouble_locked(load, -ENOBUFS);
+	return is_new;
+}
+
+void touch_kept_out_locked(struct ingest_load *load, struct slice entity, struct slice row, uint64_t seq)
+{
+	/* The first one: later ones are those of others. */
+	add_locked(load, &load->owned, touch_new(entity, row, seq));
+	load->n_touched += add_locked(load, &load->touched, touch_new(entity, row, seq));
 }
 
 /* Takes the touch, which lies behind the cursor. */
 static void remember(struct ingest_load *load, struct touch *touch)
 {
-	struct touch **node;
+	pthread_mutex_lock(&load->lock);
+	load->n_touched += add_locked(load, &load->touched, touch);
+	pthread_mutex_unlock(&load->lock);
+}
+
+/* Has the screen to do with it? */
+static bool take_screened(struct ingest_load *load, struct slice entity, struct slice row, uint64_t seq)
+{
+	bool is_kept_out;
 
 	pthread_mutex_lock(&load->lock);
-	node = tsearch(touch, &load->touched, compare_touches);
-	if (node && *node == touch) {
-		load->n_touched++;
-		load->touched_bytes += sizeof *touch + touch->entity_len + touch->row_len;
-	} else {
-		free(touch);
-	}
-	if (!load->trouble && (!node || load->touched_bytes > TOUCHED_MAX))
-		load->trouble = node ? -ENOBUFS : -ENOMEM;
+	is_kept_out = load->screening == SCREEN_CLOSED && screen_kept_out(load->screen, entity);
+	if (is_kept_out)
+		touch_kept_out_locked(load, entity, row, seq);
 	pthread_mutex_unlock(&load->lock);
+	return is_kept_out;
 }
 
 static void take_touch(struct ingest_load *load, struct slice entity, struct slice row, uint64_t seq)
@@ -229,18 +268,12 @@ static void take_touch(struct ingest_load *load, struct slice entity, struct sli
 	bool is_behind = is_behind_cursor(load, entity);
 	struct touch *touch;
 
-	if (!is_behind && atomic_load(&load->judging) == 0)
+	if (take_screened(load, entity, row, seq) || (!is_behind && atomic_load(&load->judging) == 0))
 		return;
-	touch = malloc(sizeof *touch + entity.len + row.len);
+	touch = touch_new(entity, row, seq);
 	if (!touch) {
 		note_trouble(load, -ENOMEM);
-		return;
-	}
-	*touch = (struct touch){ .seq = seq, .entity_len = entity.len, .row_len = row.len };
-	memcpy(touch->bytes, entity.data, entity.len);
-	if (row.len)
-		memcpy(touch->bytes + entity.len, row.data, row.len);
-	if (is_behind) {
+	} else if (is_behind) {
 		remember(load, touch);
 	} else {
 		*load->ahead_tail = touch;
@@ -248,14 +281,44 @@ static void take_touch(struct ingest_load *load, struct slice entity, struct sli
 	}
 }
 
-void load_committed(struct ingest *ingest, uint64_t seq)
+/* For a load that is still screening. */
+static void note_touch(struct ingest_load *load, struct slice entity, struct slice row, uint64_t seq)
+{
+	struct touch *touch;
+
+	pthread_mutex_lock(&load->lock);
+	if (load->screening == SCREEN_OPEN && !load->trouble) {
+		touch = touch_new(entity, row, seq);
+		if (touch) {
+			*load->noted_tail = touch;
+			load->noted_tail = &touch->next;
+			load->touched_bytes += touch_bytes(touch);
+		}
+		if (!touch || load->touched_bytes > TOUCHED_MAX)
+			trouble_locked(load, touch ? -ENOBUFS : -ENOMEM);
+	}
+	pthread_mutex_unlock(&load->lock);
+}
+
+static void tell_touches(struct ingest *ingest, uint64_t seq,
+			 void (*tell)(struct ingest_load *load, struct slice entity, struct slice row, uint64_t seq))
 {
 	const struct commit *commit = &ingest->commit;
 	const struct touching *list = (const struct touching *)commit->touches.data;
 
 	for (size_t i = 0; i < commit->touches.len / sizeof *list; i++)
-		take_touch(list[i].load, slice_of(commit->touched_bytes.data + list[i].entity_at, list[i].entity_len),
-			   slice_of(commit->touched_bytes.data + list[i].row_at, list[i].row_len), seq);
+		tell(list[i].load, slice_of(commit->touched_bytes.data + list[i].entity_at, list[i].entity_len),
+		     slice_of(commit->touched_bytes.data + list[i].row_at, list[i].row_len), seq);
+}
+
+void load_committing(struct ingest *ingest, uint64_t seq)
+{
+	tell_touches(ingest, seq, note_touch);
+}
+
+void load_committed(struct ingest *ingest, uint64_t seq)
+{
+	tell_touches(ingest, seq, take_touch);
 }
 
 /* Those that no part can be wrong about any more: behind the cursor they have been judged anew, or the next snapshots see them. */
@@ -282,7 +345,12 @@ void loading_free_touches(struct ingest_load *load)
 		next = touch->next;
 		free(touch);
 	}
+	for (struct touch *touch = load->noted; touch; touch = next) {
+		next = touch->next;
+		free(touch);
+	}
 	tdestroy(load->touched, free);
+	tdestroy(load->owned, free);
 }
 
 /* ---- judging anew ---- */
@@ -484,7 +552,7 @@ void loading_part_done(struct work *work, int rc, uint64_t seq, const struct why
 
 /* ---- touched rows, judged anew ---- */
 
-static struct touch *find_touch(struct ingest_load *load, struct slice entity)
+static struct touch *find_in(void *const *tree, struct slice entity)
 {
 	union {
 		struct touch touch;
@@ -493,8 +561,26 @@ static struct touch *find_touch(struct ingest_load *load, struct slice entity)
 	struct touch **node;
 
 	memcpy(key.room + offsetof(struct touch, bytes), entity.data, entity.len);
-	node = tfind(&key, &load->touched, compare_touches);
+	node = tfind(&key, tree, compare_touches);
 	return node ? *node : NULL;
+}
+
+static struct touch *find_touch(struct ingest_load *load, struct slice entity)
+{
+	return find_in(&load->touched, entity);
+}
+
+int touch_find_own(struct ingest_load *load, struct slice entity, struct buf *out)
+{
+	const struct touch *own = NULL;
+
+	pthread_mutex_lock(&load->lock);
+	if (load->screening == SCREEN_CLOSED)
+		own = find_in(&load->owned, entity);
+	if (own)
+		buf_append_slice(out, touch_row(own));
+	pthread_mutex_unlock(&load->lock);
+	return own ? 0 : -ENOENT;
 }
 
 /* ---- filling ---- */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a load begins and ends. Its shadow is noted as unused from the first commit on, so that a start after a crash knows what to clear; the commit
- * that publishes takes the note back and makes the shadow the group's own table, if nothing else of the group would be left below it, else
- * its overlay. That commit is small whatever the load's size, and the only one of a load that must be durable: the log before it becomes so with it.
+ * How a load begins and ends. The leader knows it from its beginning on, so that rows can be screened; it starts with its first row, once what is
+ * read has been sorted, and that is the ingest time of its values. Its shadow is noted as unused from the first commit on, so that a start after a
+ * crash knows what to clear; the commit that publishes takes the note back and makes the shadow the group's own table, if nothing else of the group
+ * would be left below it, else its overlay. That commit is small whatever the load's size, and the only one of a load that must be durable: the log
+ * before it becomes so with it.
  */
 #include "ingest/loading.h"
 
@@ -32,7 +34,6 @@ static int apply_begin(struct ingest *ingest, struct work *work, struct why *why
 	struct commit *commit = &ingest->commit;
 	const struct catalog_group *grp = catalog_find_id(commit->cat, load->grp->id);
 	uint32_t number;
-	char rest[32];
 	int rc;
 
 	for (struct ingest_load *other = ingest->active; other; other = other->next_active)
@@ -48,10 +49,7 @@ static int apply_begin(struct ingest *ingest, struct work *work, struct why *why
 	if (rc < 0)
 		return rc;
 	load->shadow = LOADING_FIRST_ROWS + number;
-	load->stamp.ingest_ns = commit->clock.ingest_ns;
-	rc = apply_note_unused(commit, load->shadow, grp->id);
-	snprintf(rest, sizeof rest, " %lld", (long long)load->stamp.ingest_ns);
-	return rc < 0 ? rc : note(load, commit->batch, "begin", rest);
+	return apply_note_unused(commit, load->shadow, grp->id);
 }
 
 static void begin_done(struct work *work, int rc, uint64_t seq, const struct why *why)
@@ -78,6 +76,36 @@ int loading_begin(struct ingest *ingest, struct ingest_load *load, struct why *w
 	if (rc < 0)
 		return why_fail(why, -rc, "the load's source can't be stored: %s", strerror(-rc));
 	return work_run(ingest, &begin.work, why);
+}
+
+/* ---- start ---- */
+
+static int apply_start(struct ingest *ingest, struct work *work, struct why *why)
+{
+	struct ingest_load *load = ((struct beginning *)work)->load;
+	char rest[32];
+
+	(void)why;
+	load->stamp.ingest_ns = ingest->commit.clock.ingest_ns;
+	snprintf(rest, sizeof rest, " %lld", (long long)load->stamp.ingest_ns);
+	return note(load, ingest->commit.batch, "begin", rest);
+}
+
+int loading_start(struct ingest *ingest, struct ingest_load *load, struct why *why)
+{
+	struct beginning start = { .work = { .apply = apply_start }, .load = load };
+	struct judge *judges[] = { &load->judge, &load->again };
+	int rc = load->has_started || load->options.dry_run ? 0 : work_run(ingest, &start.work, why);
+
+	if (rc < 0 || load->has_started)
+		return rc;
+	load->has_started = true;
+	screen_close(load);
+	for (unsigned i = 0; i < 2; i++) {
+		judges[i]->stamp = load->stamp;
+		judges[i]->clock.ingest_ns = load->stamp.ingest_ns;
+	}
+	return 0;
 }
 
 /* ---- publish ---- */
@@ -209,8 +237,10 @@ int loading_publish(struct ingest *ingest, struct ingest_load *load, size_t limi
 
 static int apply_end(struct ingest *ingest, struct work *work, struct why *why)
 {
+	struct ingest_load *load = ((struct beginning *)work)->load;
+
 	(void)why;
-	return note(((struct beginning *)work)->load, ingest->commit.batch, "abort", "");
+	return load->has_started ? note(load, ingest->commit.batch, "abort", "") : 0;
 }
 
 static void end_done(struct work *work, int rc, uint64_t seq, const struct why *why)

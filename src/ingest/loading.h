@@ -28,6 +28,7 @@ struct item {
 };
 
 struct chunk;
+struct screen;
 
 /* What one commit does: the judged rows of a range of entities, from behind the part before to `last`. */
 struct part {
@@ -63,6 +64,21 @@ struct touch {
 	char bytes[];
 };
 
+static inline struct slice touch_entity(const struct touch *touch)
+{
+	return slice_of(touch->bytes, touch->entity_len);
+}
+
+static inline struct slice touch_row(const struct touch *touch)
+{
+	return slice_of(touch->bytes + touch->entity_len, touch->row_len);
+}
+
+static inline size_t touch_bytes(const struct touch *touch)
+{
+	return sizeof *touch + touch->entity_len + touch->row_len;
+}
+
 struct ingest_load {
 	/* Under the lock of load.c. */
 	struct ingest *ingest;		/* NULL: it was stopped */
@@ -86,7 +102,10 @@ struct ingest_load {
 	struct buf judged;		/* entity up to which the rows are judged */
 	bool is_judged_to_end;
 	bool meets_overlay;		/* all that the overlay below has is in the shadow, or was folded */
+	bool has_started;
 	struct buf row, late;		/* scratch */
+	struct screen *screen;		/* the leader asks it, too, once it is closed */
+	struct tally screened;		/* rows that are kept out */
 	_Atomic uint64_t rows, bad_names;
 
 	/* The leader. */
@@ -102,6 +121,9 @@ struct ingest_load {
 
 	pthread_mutex_t lock;		/* protects what follows */
 	pthread_cond_t ended;
+	enum { SCREEN_NONE, SCREEN_OPEN, SCREEN_CLOSED } screening;
+	struct touch *noted, **noted_tail;	/* while it is open: changes, in their order */
+	void *owned;			/* tree of struct touch: the load's own rows that are kept out, as far as they were touched */
 	void *touched;			/* tree of struct touch: behind the cursor, to be judged anew */
 	size_t n_touched, touched_bytes;
 	int trouble;			/* what the leader met outside of a work of the load: it fails with that */
@@ -125,6 +147,15 @@ struct rejudge {
 
 /* load.c */
 int loading_fail_stopped(struct why *why);
+/* Begins a call that may wait. NULL: ingest was stopped. */
+struct ingest *loading_enter(struct ingest_load *load);
+void loading_leave(struct ingest_load *load);
+
+/* load_screen.c. Rows are given from now on: changes of what is kept out are judged anew like others. */
+void screen_close(struct ingest_load *load);
+/* Only once it is closed. */
+bool screen_kept_out(struct screen *screen, struct slice entity);
+void screen_free(struct screen *screen);
 
 /* The rows that stand, in step with those of the load. */
 struct standing {
@@ -169,6 +200,10 @@ int loading_find(struct ingest_load *load, struct slice entity, struct buf *out)
 /* Judges all touched rows, if there are no more than `limit`. -EAGAIN. */
 int loading_judge_last(struct ingest *ingest, struct ingest_load *load, size_t limit, struct tally *out);
 void loading_free_touches(struct ingest_load *load);
+/* A row that is kept out was changed: it was that before. The load's lock is held, and the screen is closed. */
+void touch_kept_out_locked(struct ingest_load *load, struct slice entity, struct slice row, uint64_t seq);
+/* The load's own row, if it is kept out: appends. -ENOENT. */
+int touch_find_own(struct ingest_load *load, struct slice entity, struct buf *out);
 
 /* A work that copies rows that stand into the shadow. */
 struct filling {
@@ -190,6 +225,8 @@ struct publishing {
 
 /* load_publish.c */
 int loading_begin(struct ingest *ingest, struct ingest_load *load, struct why *why);
+/* Before the first row is taken, or all is published without any: closes the screen, and takes the time. */
+int loading_start(struct ingest *ingest, struct ingest_load *load, struct why *why);
 /* -EAGAIN: more is to be done first; loading_fill, if it says so. */
 int loading_publish(struct ingest *ingest, struct ingest_load *load, size_t limit, bool *out_lacks_overlay, struct why *why);
 /* Ends what was begun and not published. */

@@ -183,6 +183,8 @@ int load_touch(struct ingest *ingest, uint32_t group_id, struct slice entity, st
 /* Is the table of rows one that a load fills just now? */
 bool load_is_filling(const struct ingest *ingest, uint32_t rows);
 void load_committed(struct ingest *ingest, uint64_t seq);
+/* The same, for loads that are still screening: before anybody can see the commit. */
+void load_committing(struct ingest *ingest, uint64_t seq);
 
 /* load.c: no load is at work any more when it returns. */
 void load_stop(struct ingest *ingest);

@@ -338,6 +338,7 @@ static int finish_commit(struct ingest *ingest, uint64_t *out_seq)
 		ingest->options.changing(ingest->options.listener_arg, &news);
 	if (commit->cat_changed)
 		catalog_publish_begin(ingest->cur);
+	load_committing(ingest, *out_seq);
 	rc = store_batch_commit(commit->batch);
 	if (commit->cat_changed)
 		catalog_publish_end(ingest->cur, rc == 0 ? catalog_ref(commit->cat) : NULL);

@@ -105,6 +105,8 @@ struct job {
 	struct ingest_load_options options;
 	struct given rows[ENTITIES];	/* by entity; n 0 and not deletes: not in the load */
 	bool has[ENTITIES];
+	bool screens, is_quiet;
+	bool is_out[ENTITIES];		/* kept out by screening: not to be given */
 	unsigned meddles;		/* direct writes between a part's snapshot and its commit */
 	uint64_t refused;
 };
@@ -224,7 +226,7 @@ static int64_t time_of(struct world *world, unsigned entity, unsigned slot, bool
 
 static void meddle(struct world *world, struct model *model)
 {
-	unsigned e = rnd(ENTITIES), slot = rnd(SLOTS), kind = rnd(12);
+	unsigned e = rnd(ENTITIES), slot = rnd(SLOTS), kind = rnd(40) ? rnd(10) : 10 + rnd(2);
 	struct row *row = &model->rows[e];
 	struct cell cell = { RECORD_PRESENT, rnd(4), some_time() };
 	uint64_t bytes = bytes_of(slot, cell.value);
@@ -245,11 +247,11 @@ static void meddle(struct world *world, struct model *model)
 		CHECK_INT(rc, 0);
 		cell.event_ns = now ? time_of(world, e, slot, false) : cell.event_ns;
 		put_cell(row, slot, cell, force || now);
-	} else if (kind < 10) {
+	} else if (kind >= 10) {
 		ingest_request_delete_entity(req, world->group_id, name_of(e, name), cell.event_ns, 0, 0);
 		CHECK_INT(world_run(world, req, NULL), 0);
 		delete_row(row, cell.event_ns, false);
-	} else if (kind == 10) {
+	} else if (kind == 8) {
 		ingest_request_make_entity(req, world->group_id, name_of(e, name));
 		CHECK_INT(world_run(world, req, NULL), row->exists ? -EEXIST : 0);
 		row->exists = true;
@@ -363,6 +365,7 @@ static int find(void *arg, struct slice entity, struct buf *out)
 
 	for (unsigned e = 0; e < ENTITIES; e++)
 		if (job->has[e] && slice_equal(entity, name_of(e, name))) {
+			CHECK(!job->is_out[e]);
 			buf_append_slice(out, buf_slice(&job->rows[e].record));
 			return 0;
 		}
@@ -388,13 +391,15 @@ static void make_given(struct given *given, unsigned share_bad)
 	struct record_builder b = { 0 };
 	uint64_t bytes[SLOTS];
 
-	*given = (struct given){ .deletes = rnd(12) == 0, .tomb_ns = some_time() };
+	bool at_once = rnd(2);
+
+	*given = (struct given){ .deletes = rnd(40) == 0, .tomb_ns = some_time() };
 	record_builder_reset(&b, 0);
 	if (given->deletes)
 		record_builder_tomb(&b, &(struct record_stamp){ .event_ns = given->tomb_ns, .origin = 77, .lane = RECORD_LANE_BATCH });
 	given->is_bad = !given->deletes && rnd(100) < share_bad;
 	for (unsigned i = 0; i < SLOTS && !given->deletes; i++) {
-		struct record_stamp stamp = { .event_ns = given->n && rnd(3) ? given->cells[0].event_ns : some_time(), .origin = 77,
+		struct record_stamp stamp = { .event_ns = given->n && (at_once || rnd(3)) ? given->cells[0].event_ns : some_time(), .origin = 77,
 					      .lane = RECORD_LANE_BATCH };
 		uint32_t kind = rnd(10);
 
@@ -419,6 +424,83 @@ static void free_job(struct job *job)
 		buf_release(&job->rows[e].record);
 }
 
+/* A load is likely to have what stands: as it stands, if that has one time. */
+static void make_same(struct given *given, const struct row *row)
+{
+	struct record_builder b = { 0 };
+	struct record_stamp stamp = { .event_ns = row->cells[0].event_ns, .origin = 77, .lane = RECORD_LANE_BATCH };
+	uint64_t bytes[SLOTS];
+
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (row->has_tomb || !row->cells[i].state || row->cells[i].event_ns != stamp.event_ns)
+			return;
+	buf_release(&given->record);
+	*given = (struct given){ .n = SLOTS };
+	record_builder_reset(&b, 0);
+	for (unsigned i = 0; i < SLOTS; i++) {
+		bytes[i] = bytes_of(i, row->cells[i].value);
+		given->cells[i] = row->cells[i];
+		record_builder_cell(&b, (uint16_t)i, row->cells[i].state, codes[i], record_builder_stamp(&b, &stamp),
+				    row->cells[i].state == RECORD_PRESENT ? slice_of(&bytes[i], sizeof bytes[i]) : slice_of(NULL, 0));
+	}
+	NEED(record_builder_finish(&b, &given->record) == 0);
+	record_builder_release(&b);
+}
+
+static int take_back(void *arg, struct slice entity, struct slice record)
+{
+	struct job *job = arg;
+	char name[16];
+
+	for (unsigned e = 0; e < ENTITIES; e++)
+		if (slice_equal(entity, name_of(e, name))) {
+			struct record got, want;
+
+			CHECK(job->has[e] && job->is_out[e]);
+			NEED(record_view(record, &got) == 0 && record_view(buf_slice(&job->rows[e].record), &want) == 0);
+			CHECK(slice_equal(record, buf_slice(&job->rows[e].record)) || record_same_values(&got, &want));
+			job->is_out[e] = false;
+			return 0;
+		}
+	CHECK(!"an entity of the load");
+	return -EINVAL;
+}
+
+/* In an order of its own, some at a time. */
+static unsigned screen_job(struct job *job, struct ingest_load *load)
+{
+	unsigned order[ENTITIES], n = 0, kept_out = 0;
+	struct ingest_row rows[8];
+	char names[8][16];
+	struct why why;
+
+	for (unsigned e = 0; e < ENTITIES; e++) {
+		unsigned at = rnd(n + 1);
+
+		if (!job->has[e])
+			continue;
+		order[n] = order[at];
+		order[at] = e;
+		n++;
+	}
+	for (unsigned i = 0, some; i < n; i += some) {
+		some = 1 + rnd(8);
+		some = some < n - i ? some : n - i;
+		for (unsigned k = 0; k < some; k++) {
+			job->is_out[order[i + k]] = true;
+			rows[k] = (struct ingest_row){ name_of(order[i + k], names[k]), buf_slice(&job->rows[order[i + k]].record) };
+		}
+		CHECK_INT(ingest_load_screen(load, rows, some, take_back, job, &why), 0);
+		while (!job->options.dry_run && rnd(3) == 0)
+			meddle(job->world, job->model);
+	}
+	for (unsigned e = 0; e < ENTITIES; e++)
+		kept_out += job->is_out[e];
+	return kept_out;
+}
+
+static unsigned long n_kept_out;
+
 /* Gives the rows, with direct writes in between; every part is small. */
 static struct ingest_load *run_job(struct job *job)
 {
@@ -428,15 +510,19 @@ static struct ingest_load *run_job(struct job *job)
 
 	CHECK_INT(rc, 0);
 	NEED(rc == 0);
+	if (job->screens) {
+		CHECK(job->options.mode == INGEST_LOAD_SNAPSHOT ? !ingest_load_screens(load) : 1);
+		n_kept_out += screen_job(job, load);
+	}
 	for (unsigned e = 0; e < ENTITIES; e++) {
 		char name[16];
 
-		if (job->has[e]) {
+		if (job->has[e] && !job->is_out[e]) {
 			load->chunk_bytes = 60 + rnd(900);
 			rc = ingest_load_row(load, name_of(e, name), buf_slice(&job->rows[e].record), &why);
 			CHECK_INT(rc, 0);
 		}
-		while (rnd(3) == 0)
+		while (rnd(job->is_quiet ? 9 : 3) == 0)
 			meddle(job->world, job->model);
 	}
 	return load;
@@ -468,13 +554,17 @@ static void test_model(enum ingest_load_mode mode, unsigned rounds, unsigned ove
 		job.options = (struct ingest_load_options){
 			.group_id = world.group_id, .mode = mode, .confirm_skip = rnd(3) == 0, .as_of_ns = some_time(), .find = find,
 			.refused = refused, .arg = &job, .dry_run = rnd(8) == 0, .source = slice_str("3:part.csv"),
-			.position_key = slice_str("batch.3"), .position = slice_of(&round, sizeof round),
+			.position_key = slice_str("batch.3"), .position = slice_of(&round, sizeof round), .screen_bytes = rnd(4) ? 1 << 20 : rnd(60000),
 		};
 		for (unsigned e = 0; e < ENTITIES; e++) {
 			job.has[e] = rnd(100) < share;
 			if (job.has[e])
 				make_given(&job.rows[e], bad);
+			if (job.has[e] && rnd(2))
+				make_same(&job.rows[e], &model.rows[e]);
 		}
+		job.is_quiet = rnd(3);
+		job.screens = mode != INGEST_LOAD_SNAPSHOT && rnd(4);
 		load = run_job(&job);
 		compare_model(&world, &model);		/* nobody sees anything of it */
 		if (rnd(6) == 0) {
@@ -498,7 +588,7 @@ static void test_model(enum ingest_load_mode mode, unsigned rounds, unsigned ove
 			ingest_load_abort(load);
 		}
 		compare_model(&world, &model);
-		for (unsigned n = rnd(30); n; n--)
+		for (unsigned n = rnd(rnd(3) ? 5 : 30); n; n--)
 			meddle(&world, &model);
 		compare_model(&world, &model);
 		if (rnd(4) == 0)
@@ -1070,6 +1160,186 @@ static void test_gaps(void)
 	world_end(&world);
 }
 
+/* ---- rows that are screened ---- */
+
+/* Rows that came back, one after another: "l001=5 ". */
+static int write_down(void *arg, struct slice entity, struct slice record)
+{
+	struct record_cell cell;
+	struct record rec;
+	int64_t clicks;
+
+	NEED(record_view(record, &rec) == 0 && record_find(&rec, CLICKS, &cell) && cell.value.len == sizeof clicks);
+	memcpy(&clicks, cell.value.data, sizeof clicks);
+	buf_printf(arg, "%.*s=%lld ", (int)entity.len, (const char *)entity.data, (long long)clicks);
+	return 0;
+}
+
+/* What comes back for a row of clicks at a time. */
+static void screen_one(struct ingest_load *load, const char *entity, int64_t clicks, int64_t event_ns, const char *want)
+{
+	struct record_builder b = { 0 };
+	struct buf record = { 0 }, came = { 0 };
+	struct ingest_row row = { .entity = slice_str(entity) };
+	struct why why;
+
+	new_row(&b, event_ns);
+	record_builder_cell(&b, CLICKS, RECORD_PRESENT, codes[CLICKS], 0, slice_of(&clicks, sizeof clicks));
+	NEED(record_builder_finish(&b, &record) == 0);
+	row.record = buf_slice(&record);
+	CHECK_INT(ingest_load_screen(load, &row, 1, write_down, &came, &why), 0);
+	CHECK_TEXT(buf_slice(&came), want);
+	record_builder_release(&b);
+	buf_release(&record);
+	buf_release(&came);
+}
+
+static void put_clicks(struct world *world, const char *entity, uint64_t clicks, int64_t event_ns, unsigned flags)
+{
+	struct ingest_request *req = world_request(world, RECORD_LANE_STREAM);
+
+	ingest_request_row(req, world->group_id, slice_str(entity), event_ns, flags, 0);
+	ingest_request_value(req, CLICKS, codes[CLICKS], slice_of(&clicks, sizeof clicks));
+	CHECK_INT(world_run(world, req, NULL), 0);
+}
+
+static void test_screening(void)
+{
+	struct world world = { .store_options = quick_options() };
+	struct ingest_load_options options = { .find = find_none, .screen_bytes = 1 << 20, .source = slice_str("9:again.csv") };
+	struct ingest_load_figures got;
+	struct ingest_load *load;
+	struct record_stamp stamp = { 0 };
+	struct why why;
+
+	world_begin(&world, "screening");
+	options.group_id = world.group_id;
+	NEED(ingest_load_begin(world.ingest, &options, &load, &why) == 0);
+	CHECK(!ingest_load_screens(load));
+	ingest_load_abort(load);
+	load_all(&world, 'l', 100, 1, &(struct ingest_load_options){ 0 });	/* each at base_ns + 1 */
+
+	NEED(ingest_load_begin(world.ingest, &options, &load, &why) == 0);
+	CHECK(ingest_load_screens(load));
+	/* The same; the same again; then another one of that entity, which brings the first back; then everything of it comes back. */
+	screen_one(load, "l000", 1, base_ns + 1, "");
+	screen_one(load, "l000", 1, base_ns + 1, "");
+	screen_one(load, "l000", 2, base_ns + 1, "l000=1 l000=2 ");
+	screen_one(load, "l000", 1, base_ns + 1, "l000=1 ");
+	/* Another value, another time, another entity. */
+	screen_one(load, "l001", 2, base_ns + 1, "l001=2 ");
+	screen_one(load, "l001", 1, base_ns + 1, "l001=1 ");
+	screen_one(load, "l002", 1, base_ns, "l002=1 ");
+	screen_one(load, "m000", 1, base_ns + 1, "m000=1 ");
+	/* What others change comes back with the next rows, as it was. */
+	screen_one(load, "l003", 1, base_ns + 1, "");
+	screen_one(load, "l004", 1, base_ns + 1, "");
+	put_clicks(&world, "l003", 7, base_ns + 1, 0);
+	put_clicks(&world, "l003", 8, base_ns + 1, 0);
+	put_clicks(&world, "l005", 7, base_ns + 9, 0);
+	screen_one(load, "l005", 1, base_ns + 1, "l003=1 l005=1 ");
+	screen_one(load, "l005", 7, base_ns + 9, "l005=7 ");
+	screen_one(load, "l006", 1, base_ns + 1, "");
+	screen_one(load, "l007", 1, base_ns + 1, "");
+	screen_one(load, "l008", 1, base_ns + 1, "");
+	screen_one(load, "l009", 1, base_ns + 1, "");
+	/* What they change once no more rows are screened is judged anew: at a tie the load, which comes later, wins. */
+	put_clicks(&world, "l006", 7, base_ns + 1, 0);
+	CHECK_INT(give(load, "l000", 2, base_ns + 1, &why), 0);
+	CHECK_INT(ingest_load_screen(load, NULL, 0, write_down, NULL, &why), -EINVAL);
+	CHECK_INT(ingest_load_row(load, slice_str("l000"), slice_of(NULL, 0), &why), -EINVAL);
+	ingest_load_abort(load);
+	CHECK_INT(world_int(&world, "l006", CLICKS, NULL), 7);
+
+	NEED(ingest_load_begin(world.ingest, &options, &load, &why) == 0);
+	for (unsigned e = 6; e < 10; e++) {
+		char name[16], want[16];
+
+		snprintf(name, sizeof name, "l%03u", e);
+		snprintf(want, sizeof want, e == 6 ? "l006=1 " : "");
+		screen_one(load, name, 1, base_ns + 1, want);
+	}
+	put_clicks(&world, "l007", 7, base_ns + 1, 0);		/* a tie */
+	CHECK_INT(give(load, "l006", 1, base_ns + 1, &why), 0);
+	put_clicks(&world, "l007", 8, base_ns + 1, 0);
+	put_clicks(&world, "l008", 8, base_ns + 2, 0);		/* newer */
+	put_clicks(&world, "l009", 9, base_ns - 1, INGEST_FORCE);	/* older, and forced */
+	/* Twice: the load's own row is what stood before the first. */
+	CHECK_INT(loading_judge_touched(world.ingest, load, 0, &why), 0);
+	put_clicks(&world, "l008", 9, base_ns + 1, INGEST_FORCE);
+	CHECK_INT(ingest_load_publish(load, &why), 0);
+	ingest_load_figures(load, &got);
+	ingest_load_abort(load);
+	CHECK_INT(got.rows, 4);
+	CHECK_INT(got.unchanged, 0);
+	CHECK_INT(got.changed, 4);
+	for (unsigned e = 6; e < 10; e++) {
+		char name[16];
+
+		snprintf(name, sizeof name, "l%03u", e);
+		CHECK_INT(world_int(&world, name, CLICKS, &stamp), 1);
+		CHECK_INT(stamp.event_ns, base_ns + 1);
+		CHECK_INT(stamp.lane, RECORD_LANE_BATCH);
+	}
+	check_store(&world);
+
+	/* Without room for names nothing is kept out; a dry run counts the same. */
+	for (unsigned i = 0; i < 3; i++) {
+		options.screen_bytes = i ? 1 << 20 : 0;
+		options.dry_run = i == 1;
+		NEED(ingest_load_begin(world.ingest, &options, &load, &why) == 0);
+		screen_one(load, "l020", 1, base_ns + 1, i ? "" : "l020=1 ");
+		screen_one(load, "l021", 1, base_ns + 1, i ? "" : "l021=1 ");
+		screen_one(load, "l020", 1, base_ns + 1, i ? "" : "l020=1 ");
+		if (i == 0) {
+			CHECK_INT(give(load, "l020", 1, base_ns + 1, &why), 0);
+			CHECK_INT(give(load, "l021", 1, base_ns + 1, &why), 0);
+		}
+		CHECK_INT(ingest_load_publish(load, &why), 0);
+		ingest_load_figures(load, &got);
+		CHECK_INT(got.rows, 2);
+		CHECK_INT(got.unchanged, 2);
+		CHECK_INT(got.repeated, i > 0);
+		CHECK_INT(got.changed + got.confirmed + got.late + got.refused, 0);
+		ingest_load_abort(load);
+	}
+	/* Names enough to grow by, and more of them than there is room for: what is kept out is counted once, whatever finds none comes back. */
+	options.dry_run = false;
+	load_all(&world, 'x', 999, 5, &(struct ingest_load_options){ 0 });
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned long came_back = 0;
+
+		options.screen_bytes = i ? 100000 : 1 << 20;
+		NEED(ingest_load_begin(world.ingest, &options, &load, &why) == 0);
+		for (unsigned k = 0; k < 2 * 999; k++) {
+			struct record_builder b = { 0 };
+			struct buf record = { 0 }, came = { 0 };
+			struct ingest_row row;
+			int64_t clicks = 5;
+			char name[16];
+
+			row.entity = slice_of(name, (size_t)snprintf(name, sizeof name, "x%03u", k % 999));
+			new_row(&b, base_ns + 5);
+			record_builder_cell(&b, CLICKS, RECORD_PRESENT, codes[CLICKS], 0, slice_of(&clicks, sizeof clicks));
+			NEED(record_builder_finish(&b, &record) == 0);
+			row.record = buf_slice(&record);
+			CHECK_INT(ingest_load_screen(load, &row, 1, write_down, &came, &why), 0);
+			came_back += came.len > 0;
+			record_builder_release(&b);
+			buf_release(&record);
+			buf_release(&came);
+		}
+		CHECK(i ? came_back > 1000 && came_back < 1990 && came_back % 2 == 0 : came_back == 0);
+		CHECK_INT(ingest_load_publish(load, &why), 0);
+		ingest_load_figures(load, &got);
+		CHECK_INT(got.rows, 999 - came_back / 2);
+		CHECK_INT(got.repeated, 999 - came_back / 2);
+		CHECK_INT(got.unchanged, 999 - came_back / 2);
+		ingest_load_abort(load);
+	}
+	world_end(&world);
+}
+
 /* A load for which there is no room fails whole, and gives back what it took. */
 static void test_full_map(void)
 {
@@ -1139,8 +1409,13 @@ static void test_log(void)
 	NEED(store_follow(world.store, "test", 0, &follower, &why) == 0);
 	load_all(&world, 'l', 100, 1, &options);
 	options.group_id = world.group_id;
-	NEED(ingest_load_begin(world.ingest, &options, &load, &why) == 0);
-	ingest_load_abort(load);
+	/* One that ends before it has started says nothing. */
+	for (unsigned i = 0; i < 2; i++) {
+		NEED(ingest_load_begin(world.ingest, &options, &load, &why) == 0);
+		if (i)
+			CHECK_INT(loading_start(world.ingest, load, &why), 0);
+		ingest_load_abort(load);
+	}
 	CHECK_INT(store_make_room(world.store), 0);
 	while (store_follow_next(follower, &seq, &payload) == 0)
 		while (store_change_next(&payload, &change) == 0) {
@@ -1179,7 +1454,9 @@ int main(void)
 	test_crowd(APART);
 	test_endings();
 	test_stop();
+	CHECK(n_kept_out > 200);
 	test_overlays();
+	test_screening();
 	test_gaps();
 	test_full_map();
 	test_log();
