@@ -157,7 +157,7 @@ func (r *round) write(rng *rand.Rand) ([]input, error) {
 		_ = os.Chtimes(temp, now, now)
 		err := os.Rename(temp, path)
 		if err != nil && strings.Contains(err.Error(), "stale") {
-			return nil, nil
+			return nil, os.Remove(temp)
 		}
 		return ins, err
 	default:
