@@ -26,6 +26,7 @@ struct screening {
 	unsigned n_filled;		/* the caller's */
 	unsigned n_done;		/* the thread's, as is the next */
 	struct buf rows;		/* array of struct ingest_row */
+	int sort_rc;			/* of the last row that was to be sorted */
 
 	pthread_t thread;
 	pthread_mutex_t lock;		/* protects what follows */
@@ -40,12 +41,16 @@ struct screening {
 
 static int add_to_sort(void *arg, struct slice entity, struct slice record)
 {
-	return batch_sort_add(arg, entity, record);
+	struct screening *screening = arg;
+
+	screening->sort_rc = batch_sort_add(screening->sort, entity, record);
+	return screening->sort_rc;
 }
 
 static int screen_block(struct screening *screening, const struct buf *block, struct why *why)
 {
 	size_t at = 0;
+	int rc;
 
 	buf_reset(&screening->rows);
 	while (at < block->len) {
@@ -57,8 +62,9 @@ static int screen_block(struct screening *screening, const struct buf *block, st
 	}
 	if (buf_error(&screening->rows) < 0)
 		return why_fail(why, ENOMEM, "no memory");
-	return ingest_load_screen(screening->load, (const struct ingest_row *)screening->rows.data,
-				  screening->rows.len / sizeof(struct ingest_row), add_to_sort, screening->sort, why);
+	rc = ingest_load_screen(screening->load, (const struct ingest_row *)screening->rows.data,
+				screening->rows.len / sizeof(struct ingest_row), add_to_sort, screening, why);
+	return screening->sort_rc < 0 ? why_fail(why, -screening->sort_rc, "rows cannot be sorted: %s", strerror(-screening->sort_rc)) : rc;
 }
 
 /* A full block; NULL at the end. */
