@@ -172,18 +172,12 @@ int shown_open(struct mount *mount, struct node *node, const struct target *targ
 	return 0;
 }
 
-/* Files that show no size: each handle has a text of its own. */
-int shown_open_rendered(struct mount *mount, struct node *node, const struct target *target, struct handle **out)
+/* A handle with a text of its own. */
+static int open_text(struct mount *mount, struct node *node, struct slice text, struct handle **out)
 {
-	struct buf *buf = attr_buffer();
-	struct content content = { 0 };
-	struct shown *shown;
-	int rc = buf ? control_render(mount, target, buf) : -ENOMEM;
+	const struct content content = { .text = text };
+	struct shown *shown = shown_new(mount, node, &content);
 
-	if (rc < 0)
-		return rc;
-	content.text = buf_slice(buf);
-	shown = shown_new(mount, node, &content);
 	if (!shown)
 		return -ENOMEM;
 	node_hold(mount, node);
@@ -191,13 +185,22 @@ int shown_open_rendered(struct mount *mount, struct node *node, const struct tar
 	return 0;
 }
 
+/* Files that show no size. */
+int shown_open_rendered(struct mount *mount, struct node *node, const struct target *target, struct handle **out)
+{
+	struct buf *buf = attr_buffer();
+	int rc = buf ? control_render(mount, target, buf) : -ENOMEM;
+
+	if (rc < 0)
+		return rc;
+	return open_text(mount, node, buf_slice(buf), out);
+}
+
 /* A row of a view: made once, at the open. */
 int shown_open_join(struct mount *mount, struct node *node, const struct target *target, fuse_req_t req, struct handle **out)
 {
 	struct buf *buf = attr_buffer();
-	struct content content = { 0 };
 	struct serve_view view;
-	struct shown *shown;
 	int rc = buf ? serve_begin(mount->lane->store, mount->lane->cur, &view) : -ENOMEM;
 
 	if (rc < 0)
@@ -206,13 +209,7 @@ int shown_open_join(struct mount *mount, struct node *node, const struct target 
 	serve_end(&view);
 	if (rc < 0)
 		return rc;
-	content.text = buf_slice(buf);
-	shown = shown_new(mount, node, &content);
-	if (!shown)
-		return -ENOMEM;
-	node_hold(mount, node);
-	*out = &shown->handle;
-	return 0;
+	return open_text(mount, node, buf_slice(buf), out);
 }
 
 /* ---- READ ---- */
