@@ -25,16 +25,10 @@ enum {
 static int open_overlay(struct ingest *ingest, struct ingest_load *load, struct slice after, struct standing *out, struct why *why)
 {
 	const struct catalog_group *grp;
-	int rc;
+	int rc = loading_open_view(ingest, load, out, &grp, why);
 
-	*out = (struct standing){ 0 };
-	rc = load_view(ingest, &out->snap, &out->cat);
-	if (rc < 0)
-		return why_fail(why, -rc, "no snapshot of the map: %s", strerror(-rc));
-	rc = loading_check_group(load, out->cat, why);
 	if (rc < 0)
 		return rc;
-	grp = catalog_find_id(out->cat, load->grp->id);
 	out->at_end = !grp->overlay;
 	return grp->overlay ? store_walk_rows(out->snap, grp->overlay, after, &out->walk) : 0;
 }

@@ -75,9 +75,8 @@ static int submit_part(struct ingest *ingest, struct part *part, struct why *why
 
 /* ---- judging ---- */
 
-int loading_open_standing(struct ingest *ingest, struct ingest_load *load, struct slice after, struct standing *out, struct why *why)
+int loading_open_view(struct ingest *ingest, struct ingest_load *load, struct standing *out, const struct catalog_group **out_grp, struct why *why)
 {
-	const struct catalog_group *grp;
 	int rc;
 
 	*out = (struct standing){ 0 };
@@ -87,7 +86,17 @@ int loading_open_standing(struct ingest *ingest, struct ingest_load *load, struc
 	rc = loading_check_group(load, out->cat, why);
 	if (rc < 0)
 		return rc;
-	grp = catalog_find_id(out->cat, load->grp->id);
+	*out_grp = catalog_find_id(out->cat, load->grp->id);
+	return 0;
+}
+
+int loading_open_standing(struct ingest *ingest, struct ingest_load *load, struct slice after, struct standing *out, struct why *why)
+{
+	const struct catalog_group *grp;
+	int rc = loading_open_view(ingest, load, out, &grp, why);
+
+	if (rc < 0)
+		return rc;
 	rc = load_standing_rows(out->snap, grp->id, &out->rows);
 	out->at_end = rc == 0 && out->rows == 0;
 	if (rc == 0 && !out->at_end)

@@ -167,7 +167,9 @@ struct standing {
 	struct slice key, row;
 };
 
-/* load_judge.c. From behind `after` on. Closed whatever it returns. */
+/* load_judge.c. A snapshot without a walk, and the group in it, which is as the load knows it. Closed whatever it returns. */
+int loading_open_view(struct ingest *ingest, struct ingest_load *load, struct standing *out, const struct catalog_group **out_grp, struct why *why);
+/* From behind `after` on. Closed whatever it returns. */
 int loading_open_standing(struct ingest *ingest, struct ingest_load *load, struct slice after, struct standing *out, struct why *why);
 /* What a step of the walk came to: a row is at hand, or it is at its end. */
 int loading_take_standing(struct standing *st, int rc);
