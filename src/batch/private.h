@@ -212,8 +212,30 @@ void batch_job_free(struct batch_job *job);
 /* Cancels all that wait or run under that name. */
 void batch_job_cancel_locked(struct batch *batch, uint32_t group_id, struct slice name);
 bool batch_job_is_active(const struct batch_job *job);
+/* Frees it. */
+void batch_job_remove_locked(struct batch *batch, struct batch_job *job);
+/* Saves the report, then gives the job's files back, then lets others see its end. */
+void batch_job_end(struct batch *batch, struct batch_job *job, enum job_state state, const struct why *why);
+/* What becomes of the files of a job that has ended like that. Again is fine. */
+void batch_job_release_files(struct batch *batch, const struct batch_job *job, enum job_state state);
 /* The folder of a job, "jobs/ID" below its group's. A descriptor or -errno. */
 int batch_job_open_folder(struct batch *batch, const struct batch_job *job);
+
+/* In a job's folder: all of it would survive a loss of power. */
+#define JOB_DURABLE "durable"
+/* The position that a load's publishing commit stores: the id of its job. */
+#define JOB_POSITION_KEY "batch"
+
+/* ---- takeup.c: what the last end left ---- */
+
+/* Before the threads run. */
+int takeup_all(struct batch *batch);
+
+/* ---- keeper.c: durable drops, directories that are due, retention ---- */
+
+int keeper_start(struct batch *batch);
+/* Once batch->stops is set: waits for its end, and makes durable what waits. */
+void keeper_join(struct batch *batch);
 
 /* ---- report.c ---- */
 

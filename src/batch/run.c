@@ -284,7 +284,7 @@ static int begin_load(struct run *run)
 	snprintf(position, sizeof position, "%" PRIu64, job->id);
 	options.source = slice_str(source);
 	if (!job->settings.dry_run) {
-		options.position_key = slice_str("batch");
+		options.position_key = slice_str(JOB_POSITION_KEY);
 		options.position = slice_str(position);
 	}
 	return ingest_load_begin(run->batch->ingest, &options, &run->load, run->why);
