@@ -7,6 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "batch/mapping.h"
+
+int batch_check_group(const struct catalog_group *grp, struct why *why)
+{
+	static const struct batch_options none;
+	struct batch_mapping *mapping;
+	struct settings settings;
+	int rc = settings_of_group(grp, &none, &settings, why);
+
+	if (rc < 0)
+		return rc;
+	rc = batch_mapping_new(grp, NULL, &mapping, why);
+	if (rc == 0)
+		batch_mapping_free(mapping);
+	else if (rc == -EINVAL)
+		why_prefix(why, "[batch] of %s", grp->name);
+	return rc;
+}
 
 static void init_cond(pthread_cond_t *cond)
 {

@@ -40,6 +40,9 @@ struct batch_options {
 	bool read_only;			/* nothing is loaded */
 };
 
+/* Would every load by a definition's [batch] be refused? For whoever writes one, to be told at once. -EINVAL with the reason, -ENOMEM. */
+int batch_check_group(const struct catalog_group *grp, struct why *why);
+
 /* Opens the spool, takes up the jobs that the last end left, starts the threads. All three must outlive it. */
 int batch_start(struct store *store, struct catalog_current *cur, struct ingest *ingest, const struct batch_options *options,
 		struct batch **out, struct why *why);

@@ -453,6 +453,8 @@ static int check_section_key(const struct reader *reader, const char *key, const
 	if (rc < 0)
 		return rc;
 	/* An empty text can be what stands for null in a file of rows; anywhere else it is a slip. */
+	if (!*value && !strcmp(key, "delimiter"))
+		return why_fail(why, EINVAL, "delimiter is empty; ';' begins a comment here, so write semicolon (also comma, tab, pipe)");
 	if (!*value && strcmp(key, "null"))
 		return why_fail(why, EINVAL, "%s is empty", key);
 	if (!is_stream && !strcmp(key, "delimiter")) {

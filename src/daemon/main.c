@@ -390,6 +390,13 @@ static int own_root(struct daemon *daemon)
 	return rc < 0 ? rc : ingest_run(daemon->ingest, req, &result, NULL);
 }
 
+static int check_group(const struct catalog_group *grp, struct why *why)
+{
+	int rc = batch_check_group(grp, why);
+
+	return rc < 0 ? rc : stream_check_group(grp, why);
+}
+
 static int start_ingest(struct daemon *daemon)
 {
 	const struct ingest_options ingest_options = {
@@ -397,7 +404,7 @@ static int start_ingest(struct daemon *daemon)
 		.tombstone_ns = daemon->options.tombstone_ns,
 		.sweep_ns = daemon->options.read_only ? 0 : daemon->options.sweep_ns,
 		.overlay_percent = daemon->options.overlay_percent,
-		.check_group = stream_check_group,
+		.check_group = check_group,
 		.changing = daemon->second.serving ? serving_changing : NULL,
 		.changed = daemon->second.serving ? serving_changed : NULL,
 		.listener_arg = daemon->second.serving,

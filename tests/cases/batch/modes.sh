@@ -112,8 +112,16 @@ same "$(getfattr "$drop/.o" 2> /dev/null | grep -c user)" 1
 setfattr -x user.mode "$drop/.o"
 setfattr -n user.colour -v red "$drop/.o"
 same "$(getfattr "$drop/.o" 2> /dev/null | grep -c user || true)" 0
-define_rows w 'max_rejects = some'
-rows 1 1 1 > "$MNT/w/.import/x.csv"
-ended w x.csv failed
-matches "$(field w x.csv reason)" 'max_rejects = some'
+define_rows w
+# no_batch LINE REGEX: such a [batch] is refused where it is written, with the reason.
+no_batch() {
+	expect_fail EINVAL define_rows w "$1"
+	matches "$(tail -n 1 "$MNT/w/.errors")" "$2"
+}
+no_batch 'max_rejects = some' 'batch. of w: max_rejects = some: must be a number'
+no_batch 'mode = mrege' 'mode = mrege: must be merge, snapshot or overwrite'
+no_batch 'retention = soon' 'retention = soon'
+no_batch 'entity = a, b' 'batch. of w: entity names 2 columns'
+no_batch 'delimiter = ;' 'write semicolon'
+same "$(grep -c batch "$MNT/w/.schema" || true)" 0
 ok options
