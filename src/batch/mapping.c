@@ -246,38 +246,37 @@ static void list_columns(const struct slice *columns, size_t n, struct buf *out)
 		mapping_list_name(columns[i], out);
 }
 
-static void list_roles(const struct batch_mapping *mapping, bool is_feature, struct buf *out)
-{
-	for (unsigned i = 0; i < mapping->n_roles && out->len <= LIST_SHOWN; i++) {
-		const struct mapping_role *role = &mapping->roles[i];
-
-		if (role->kind != MAPPING_EVENT && (role->kind == MAPPING_FEATURE) == is_feature)
-			mapping_list_name(slice_str(role->column), out);
-	}
-}
-
 static int shown(const struct buf *list)
 {
 	return list->len < LIST_SHOWN ? (int)list->len : LIST_SHOWN;
 }
 
-/* Nothing maps, or not enough does. */
-static int refuse_columns(const struct batch_mapping *mapping, const struct slice *columns, size_t n, bool is_feature,
-			  struct why *why)
+static bool is_wanted(const struct mapping_role *role, enum mapping_kind kind)
 {
+	return kind == MAPPING_PART ? role->kind == MAPPING_PART || role->kind == MAPPING_WHOLE : role->kind == kind;
+}
+
+/* Nothing maps to what `kind` stands for: the entity (MAPPING_PART), any feature, the event time. */
+static int refuse_columns(const struct batch_mapping *mapping, const struct slice *columns, size_t n, enum mapping_kind kind, struct why *why)
+{
+	static const char *const names[] = {
+		[MAPPING_PART] = "the entity", [MAPPING_EVENT] = "the event time", [MAPPING_FEATURE] = "a feature",
+	};
 	struct buf there = { 0 }, wanted = { 0 };
 	int rc;
 
+	if (kind == MAPPING_FEATURE && !mapping->n_targets)
+		return why_fail(why, EINVAL, "the group has no features yet; its .schema declares them");
 	list_columns(columns, n, &there);
-	list_roles(mapping, is_feature, &wanted);
+	for (unsigned i = 0; i < mapping->n_roles && wanted.len <= LIST_SHOWN; i++)
+		if (is_wanted(&mapping->roles[i], kind))
+			mapping_list_name(slice_str(mapping->roles[i].column), &wanted);
 	rc = buf_error(&there) < 0 || buf_error(&wanted) < 0 ? -ENOMEM : 0;
-	if (rc == 0 && is_feature)
-		rc = why_fail(why, EINVAL, "no column is a feature: the file has %.*s%s; the group takes %.*s%s; see [batch] in .schema",
-			      shown(&there), there.len ? there.data : "", there.len > LIST_SHOWN ? "..." : "", shown(&wanted),
-			      wanted.len ? wanted.data : "none", wanted.len > LIST_SHOWN ? "..." : "");
-	else if (rc == 0)
-		rc = why_fail(why, EINVAL, "no column is the entity: the file has %.*s%s; expected is %.*s; see [batch] in .schema",
-			      shown(&there), there.len ? there.data : "", there.len > LIST_SHOWN ? "..." : "", shown(&wanted), wanted.len ? wanted.data : "");
+	if (rc == 0)
+		rc = why_fail(why, EINVAL, "no column is %s: the file has %.*s%s; %s %.*s%s; see [batch] in .schema", names[kind],
+			      shown(&there), there.len ? there.data : "", there.len > LIST_SHOWN ? "..." : "",
+			      kind == MAPPING_FEATURE ? "the group takes" : "expected is", shown(&wanted),
+			      wanted.len ? wanted.data : "", wanted.len > LIST_SHOWN ? "..." : "");
 	buf_release(&there);
 	buf_release(&wanted);
 	return rc;
@@ -315,7 +314,7 @@ static int settle_entity(const struct batch_mapping *mapping, const struct slice
 		return 0;
 	}
 	if (whole < 0)
-		return refuse_columns(mapping, columns, n, false, why);
+		return refuse_columns(mapping, columns, n, MAPPING_PART, why);
 	out->parts[0] = whole;
 	out->n_parts = 1;
 	out->is_written = mapping->grp->n_keys > 1;
@@ -333,9 +332,9 @@ static int settle_columns(const struct batch_mapping *mapping, const struct slic
 		if (targets[i] >= 0)
 			out->features[out->n_features++] = (struct mapping_bound){ i, (unsigned)targets[i] };
 	if (!out->n_features)
-		return refuse_columns(mapping, columns, n, true, why);
+		return refuse_columns(mapping, columns, n, MAPPING_FEATURE, why);
 	if (out->event < 0 && mapping->needs_event)
-		return why_fail(why, EINVAL, "the column of the event time, as [batch] names it, is not in the file");
+		return refuse_columns(mapping, columns, n, MAPPING_EVENT, why);
 	return buf_error(&out->ignored);
 }
 

@@ -395,6 +395,36 @@ static int csv_next(struct batch_source *source, struct slice *out_entity, struc
 
 /* ---- the header ---- */
 
+/* Is one of the names in the header, cut by that delimiter, a column that the group takes? */
+static bool is_known_if_cut(const struct csv *csv, struct slice header, char delimiter)
+{
+	const char *p = header.data, *end = p + header.len;
+
+	while (p < end) {
+		const char *next = memchr(p, delimiter, (size_t)(end - p));
+
+		if (mapping_find(csv->base.options.mapping, slice_of(p, (size_t)((next ? next : end) - p))))
+			return true;
+		p = next ? next + 1 : end;
+	}
+	return false;
+}
+
+/* A header that is one column, and would be several with another delimiter. */
+static int refuse_lone_column(const struct csv *csv, struct slice header, struct why *why)
+{
+	static const struct {
+		char c;
+		const char *name;
+	} others[] = { { ';', "semicolon" }, { '\t', "tab" }, { '|', "pipe" }, { ',', "comma" } };
+
+	for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
+		if (memchr(header.data, others[i].c, header.len) && is_known_if_cut(csv, header, others[i].c))
+			return why_fail(why, EINVAL, "the header is one column, \"%.*s\"; write delimiter = %s into [batch] in .schema",
+					(int)(header.len < 100 ? header.len : 100), (const char *)header.data, others[i].name);
+	return -EINVAL;
+}
+
 static int bind_columns(struct csv *csv, struct why *why)
 {
 	const struct batch_mapping *mapping = csv->base.options.mapping;
@@ -406,6 +436,8 @@ static int bind_columns(struct csv *csv, struct why *why)
 		names[i] = field_text(&csv->fields[i]);
 	if (rc == 0)
 		rc = mapping_bind(mapping, names, csv->n_columns, &csv->columns, why);
+	if (rc == -EINVAL && csv->n_columns == 1)
+		rc = refuse_lone_column(csv, names[0], why);
 	if (rc == 0) {
 		targets = calloc(csv->columns.n_features, sizeof *targets);
 		rc = targets ? 0 : -ENOMEM;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include "base/clock.h"
 #include "base/num.h"
 #include "base/text.h"
@@ -22,6 +23,8 @@ static int shown(struct slice text)
 
 static int refuse_text(struct slice text, const char *what, struct why *why)
 {
+	if (text.len && memchr(text.data, 0, text.len))
+		return why_fail(why, EINVAL, "a text with a NUL byte in it is not %s", what);
 	return why_fail(why, EINVAL, "\"%.*s\" is not %s", shown(text), text.len ? (const char *)text.data : "", what);
 }
 

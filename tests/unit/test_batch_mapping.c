@@ -45,7 +45,7 @@ static void test_roles(void)
 	CHECK_TEXT(buf_slice(&help.text), "2 u1 1970-01-01T00:00:10Z n=5 m=5\n3 u2 - n=null m=null\n");
 	CHECK_TEXT(buf_slice(&help.ignored), "n, user");
 	CHECK_INT(help_read_text(&help, "a.csv", "uid|clicks\nu1|1\n"), -EINVAL);
-	CHECK(strstr(help.why.text, "the column of the event time"));
+	CHECK(strstr(help.why.text, "no column is the event time: the file has"));
 	CHECK_INT(help_read_text(&help, "a.csv", "user|at|clicks\nu1|1|1\n"), -EINVAL);
 	CHECK(strstr(help.why.text, "expected is uid"));
 	/* A column may be the event time and a feature. */

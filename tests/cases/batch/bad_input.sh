@@ -28,9 +28,11 @@ refused() {
 printf 'user,a,b\nu1,2,x\nu2,2\n' | refused columns.csv '3'
 printf 'user,a,b\nu1,2,x,y\n' | refused more.csv '2'
 printf 'user,a,b\nu1,2,"x\n' | refused quote.csv '.'
-printf 'user,a\nu1,2\0\n' | refused nul.csv '.'
+printf 'user,a\nu1,2\0\n' | refused nul.csv 'a text with a NUL byte in it is not a decimal integer'
 printf '\0\0\0\0\0\0\0\0\n' | refused zeros.csv '.'
-printf 'who,what\nu1,2\n' | refused header.csv '.'
+printf 'who,what\nu1,2\n' | refused header.csv 'the file has who, what; expected is user'
+printf 'user;a\nu1;2\n' | refused semicolons.csv 'write delimiter = semicolon'
+printf 'user,what\nu1,2\n' | refused other.csv 'the group takes a, b'
 printf '{"entity": "u1", "features": {"a": 2}}\n{"entity": "u1", "features": {"a": \n' | refused cut.jsonl '2'
 printf 'PAR1 and then nothing that is Parquet' | refused cut.parquet '.'
 head -c 100000 /dev/urandom | refused noise.csv '.'
@@ -69,6 +71,13 @@ ended r future.csv failed
 printf 'user,a,at\nu1,-1,2026-01-01T00:00:00Z\n' > "$MNT/r/.import/rule.csv"
 ended r rule.csv failed
 absent "$MNT/r/u1"
+printf 'user,a\nu1,1\n' > "$MNT/r/.import/timeless.csv"
+ended r timeless.csv failed
+matches "$(field r timeless.csv reason)" 'no column is the event time: the file has user, a; expected is at'
+define empty <<< ''
+printf 'entity,a\nu1,1\n' > "$MNT/empty/.import/x.csv"
+ended empty x.csv failed
+matches "$(field empty x.csv reason)" 'the group has no features yet'
 ok the rules of the group
 
 # More bad rows than are listed: all are counted.
