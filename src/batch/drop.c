@@ -452,6 +452,18 @@ int64_t drop_look_locked(struct batch *batch)
 	return next_ns;
 }
 
+/* Was the file refused as it is, before it was read? Such a one stays, for its owner to rename it. */
+static bool was_refused(const struct batch *batch, uint32_t group_id, const char *name, const struct stat *st)
+{
+	int64_t changed_ns = (int64_t)st->st_ctim.tv_sec * CLOCK_SECOND + st->st_ctim.tv_nsec;
+
+	for (const struct batch_job *job = batch->first; job; job = job->next)
+		if (job->group_id == group_id && job->state == JOB_FAILED && !job->n_files && job->ended_ns >= changed_ns &&
+		    !strcmp(job->name, name))
+			return true;
+	return false;
+}
+
 static int arm_visited(struct spool_visit *visit, int dir_fd, const char *name, const char *path, const struct stat *st)
 {
 	uint32_t *group_id = ((void **)visit->arg)[1];
@@ -463,7 +475,7 @@ static int arm_visited(struct spool_visit *visit, int dir_fd, const char *name, 
 		return 0;
 	if (S_ISDIR(st->st_mode))
 		arm(batch, *group_id, path, false);
-	else if ((spool_marks(st) & MARK_CLOSED) && !(spool_marks(st) & MARK_SEALED))
+	else if ((spool_marks(st) & MARK_CLOSED) && !(spool_marks(st) & MARK_SEALED) && !was_refused(batch, *group_id, path, st))
 		seal_file(batch, *group_id, path, spool_marks(st) & MARK_RENAMED);
 	return 0;
 }

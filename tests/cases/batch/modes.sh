@@ -79,6 +79,9 @@ rows 1 2 1 > "$MNT/t/.import/copied.csv"
 ended t copied.csv failed
 matches "$(field t copied.csv reason)" 'renamed into place'
 absent "$MNT/t/u1"
+id=$(field t copied.csv id)
+remount
+same "$(field t copied.csv id) $(stat -c %s "$MNT/t/.import/copied.csv")" "$id 23" 'it stays, and is not refused once more'
 mv "$MNT/t/.import/copied.csv" "$MNT/t/.import/moved.csv"
 loaded t moved.csv
 same "$(ls "$MNT/t" | tr '\n' ' ')" 'u1 u2 '
