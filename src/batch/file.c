@@ -22,11 +22,13 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/log.h"
 
 enum {
 	ASK_EVERY = 1 << 20,		/* bytes between two looks at the disk */
 	KEPT_MAX = 1 << 30,		/* of the disk, for the store: a twentieth, at the most this */
 	KEPT_SHARE = 20,
+	WARN_EVERY_S = 60,
 };
 
 /* ---- bounds ---- */
@@ -52,15 +54,37 @@ static bool has_disk(struct batch *batch, uint64_t more)
 	return file_leaves_room(batch->fd);
 }
 
+/* The copier sees ENOSPC whatever it was; the log says what to do, once a minute. */
+static int refuse_room(struct batch *batch, const char *reason)
+{
+	int64_t now_ns = clock_monotonic(), last_ns = atomic_load(&batch->warned_ns);
+
+	if ((!last_ns || now_ns - last_ns > WARN_EVERY_S * CLOCK_SECOND) && atomic_compare_exchange_strong(&batch->warned_ns, &last_ns, now_ns))
+		log_warn("spool: a copy into .import got ENOSPC: %s", reason);
+	return -ENOSPC;
+}
+
 int file_charge(struct batch *batch, uint64_t more)
 {
-	if (more > batch->options.spool_bytes)
-		return -ENOSPC;
-	if (atomic_fetch_add(&batch->bytes, more) + more > batch->options.spool_bytes || !has_disk(batch, more)) {
-		atomic_fetch_sub(&batch->bytes, more);
-		return -ENOSPC;
+	uint64_t max = batch->options.spool_bytes;
+
+	if (more > max || atomic_fetch_add(&batch->bytes, more) + more > max) {
+		if (more <= max)
+			atomic_fetch_sub(&batch->bytes, more);
+		return refuse_room(batch, "what is dropped and not loaded yet would be more than batch.spool_size");
 	}
-	return 0;
+	if (has_disk(batch, more))
+		return 0;
+	atomic_fetch_sub(&batch->bytes, more);
+	return refuse_room(batch, "the disk has only the room left that is kept for the store itself");
+}
+
+int file_count(struct batch *batch)
+{
+	if (atomic_fetch_add(&batch->files, 1) < batch->options.spool_files)
+		return 0;
+	atomic_fetch_sub(&batch->files, 1);
+	return refuse_room(batch, "there are batch.spool_files files and directories; what was loaded goes after batch.retention");
 }
 
 void file_uncharge(struct batch *batch, uint64_t less)
@@ -104,12 +128,10 @@ int file_free_content(struct batch *batch, int fd, const struct stat *st)
 
 static int create(struct batch *batch, int dir_fd, const char *name)
 {
-	int fd;
+	int fd, rc = file_count(batch);
 
-	if (atomic_fetch_add(&batch->files, 1) >= batch->options.spool_files) {
-		atomic_fetch_sub(&batch->files, 1);
-		return -ENOSPC;
-	}
+	if (rc < 0)
+		return rc;
 	fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, SPOOL_MODE);
 	if (fd >= 0)
 		return fd;

@@ -109,6 +109,7 @@ struct batch {
 	int fd;				/* STORE/spool */
 	atomic_uint_fast64_t bytes;
 	atomic_uint files;
+	atomic_int_fast64_t warned_ns;	/* monotonic: when the log last said that there is no room; 0 */
 	atomic_uint_fast64_t unchecked;	/* bytes since the disk was last asked how full it is */
 	pthread_mutex_t lock;
 	struct drop *drops;		/* [L] */
@@ -162,6 +163,8 @@ unsigned spool_marks(const struct stat *st);
 struct writer *file_find_writer(struct batch *batch, ino_t ino);	/* [L] */
 /* Takes `more` bytes of the spool's bound. -ENOSPC. */
 int file_charge(struct batch *batch, uint64_t more);
+/* Counts one file or directory more. -ENOSPC. */
+int file_count(struct batch *batch);
 void file_uncharge(struct batch *batch, uint64_t less);
 /* Is there more on the disk of `fd` than what the lane leaves to the store itself? */
 bool file_leaves_room(int fd);

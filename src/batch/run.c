@@ -188,6 +188,17 @@ static void let_go(int dir_fd, const char *link, const struct stat *st)
 	close(fd);
 }
 
+/* What is known to be a part of a file. rsync --partial renames what it could not finish into place, too, with the first second of all as its time. */
+static int check_whole(const struct stat *st, const char *name, struct why *why)
+{
+	if (spool_marks(st) & MARK_BROKEN)
+		return why_fail(why, ENOSPC, "%s is not whole: the spool or the disk was full before its end; the daemon's log says which", name);
+	if (st->st_mtim.tv_sec == 0)
+		return why_fail(why, EINVAL, "%s is not whole: its time is 1970-01-01, which rsync --partial (-P) gives to what it could not finish; "
+				"send it again", name);
+	return 0;
+}
+
 static int read_file(struct run *run, int dir_fd, const char *link, const char *name, const struct stat *st)
 {
 	struct batch_source_options options = {
@@ -197,14 +208,13 @@ static int read_file(struct run *run, int dir_fd, const char *link, const char *
 		.arg = run,
 		.parquet_memory_bytes = run->batch->options.memory_bytes / 16 * 5,
 	};
-	int fd = openat(dir_fd, link, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), rc;
+	int fd, rc = check_whole(st, name, run->why);
 
+	if (rc < 0)
+		return rc;
+	fd = openat(dir_fd, link, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return why_fail(run->why, errno, "%s: %s", name, strerror(errno));
-	if (spool_marks(st) & MARK_BROKEN) {
-		close(fd);
-		return why_fail(run->why, ENOSPC, "%s is not whole: it could not be written to its end", name);
-	}
 	rc = batch_source_open_fd(fd, name, &options, &run->source, run->why);
 	if (rc < 0)
 		return rc;

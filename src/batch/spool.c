@@ -321,12 +321,10 @@ int batch_mkdir(struct batch *batch, uint32_t group_id, const char *path)
 	const char *name;
 	int fd, rc = spool_check_path(path);
 
+	if (rc == 0)
+		rc = file_count(batch);
 	if (rc < 0)
 		return rc;
-	if (atomic_fetch_add(&batch->files, 1) >= batch->options.spool_files) {
-		atomic_fetch_sub(&batch->files, 1);
-		return -ENOSPC;
-	}
 	pthread_mutex_lock(&batch->lock);
 	rc = spool_make_group(batch, group_id);
 	fd = rc < 0 ? rc : spool_open_parent(batch, group_id, path, &name);
@@ -413,7 +411,7 @@ static void moved(struct batch *batch, uint32_t group_id, const char *path, int 
 		drop_move_writer_locked(batch, writer, group_id, path);
 	if (writer || (spool_marks(st) & MARK_SEALED))
 		return;
-	if (fchmodat(dir_fd, name, SPOOL_MODE | MARK_RENAMED | MARK_CLOSED, 0) == 0)
+	if (fchmodat(dir_fd, name, SPOOL_MODE | MARK_RENAMED | MARK_CLOSED | (spool_marks(st) & MARK_BROKEN), 0) == 0)
 		drop_came_locked(batch, group_id, path, true);
 }
 

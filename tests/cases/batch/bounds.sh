@@ -5,6 +5,7 @@
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/import.sh"
 
+need rsync
 start_daemon -o batch.spool_size=4M -o batch.spool_files=20 -o batch.retention=3s
 define_rows g
 drop=$MNT/g/.import
@@ -30,6 +31,17 @@ expect_fail ENOSPC cp "$DIR/long.csv" "$drop/long.csv"
 ended g long.csv failed
 matches "$(field g long.csv reason)" 'long.csv is not whole'
 absent "$drop/long.csv" "$MNT/g/u000000"
+# rsync renames what it could not finish into place if it is asked to keep it; so does a person who takes the copy for whole.
+expect_fail ENOSPC rsync -P "$DIR/long.csv" "$drop/kept.csv"
+ended g kept.csv failed
+matches "$(field g kept.csv reason)" 'kept.csv is not whole'
+expect_fail ENOSPC cp "$DIR/long.csv" "$drop/.moved.csv"
+mv "$drop/.moved.csv" "$drop/moved.csv"
+ended g moved.csv failed
+matches "$(field g moved.csv reason)" 'moved.csv is not whole: the spool or the disk was full'
+grep -q 'warn: spool: .* ENOSPC: .* more than batch.spool_size' "$LOG"
+same "$(grep -c 'ENOSPC' "$LOG")" 1 'once a minute'
+absent "$drop/kept.csv" "$drop/moved.csv" "$MNT/g/u000000"
 cp "$DIR/three" "$drop/.a"
 python3 - "$drop" << 'END'
 import errno, os, sys

@@ -85,6 +85,23 @@ cp -a "$DIR/out" "$drop/run3"
 loaded g run3
 ok one bad part
 
+# An rsync that is interrupted, and keeps the part that it has in its place.
+mkdir "$DIR/slow"
+rows 1 40000 8 > "$DIR/slow/part-0.csv"
+: > "$DIR/slow/_SUCCESS"
+touch -d '2026-02-05' "$DIR/slow"/*
+rsync -aP --bwlimit=500 "$DIR/slow/" "$drop/slow/" > "$DIR/said" 2>&1 &
+copier=$!
+eventually 20 bash -c '[[ $(stat -c %s "$1"/.part-0.csv.*) -gt 30000 ]]' - "$drop/slow"
+kill -INT "$copier"
+wait "$copier" || true
+ended g slow failed
+matches "$(field g slow reason)" 'part-0.csv is not whole: .* rsync --partial'
+rsync -aP "$DIR/slow/" "$drop/slow/" > "$DIR/said"
+eventually 20 bash -c '[[ $(sed -n "s/^state: //p" "$1") == done ]]' - "$drop/.reports/slow.status"
+same "$(field g slow rows_read) $(cat "$MNT/g/u40000/a")" '40000 8'
+ok an interrupted rsync -P
+
 # A directory that is renamed into place is whole.
 cp -r "$DIR/out" "$drop/.run4"
 sleep 1.2
