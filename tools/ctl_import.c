@@ -28,6 +28,7 @@ enum {
 	POLL_MS = 50,
 	BEGIN_S = 30,			/* a job has its report by then, or there is none */
 	DEPTH_MAX = 15,
+	REJECTS_SHOWN = 10,
 };
 
 struct import {
@@ -323,6 +324,23 @@ static int await_end(struct import *import, struct buf *status)
 	}
 }
 
+/* The first of the refused rows, for who has to mend them; where all of them stand, if there are more. */
+static void show_rejects(const struct import *import, uint64_t rejected)
+{
+	char path[PATH_MAX], *line = NULL;
+	size_t size = 0, n = 0;
+	FILE *file = ctl_path(path, "%s/.reports/%s.rejects", import->dir, import->name) == 0 ? fopen(path, "re") : NULL;
+
+	if (!file)
+		return;
+	for (; n < REJECTS_SHOWN && getline(&line, &size, file) > 0; n++)
+		fputs(line, stderr);
+	if (rejected > n)
+		fprintf(stderr, "%" PRIu64 " more: %s\n", rejected - n, path);
+	free(line);
+	fclose(file);
+}
+
 static int follow(struct import *import)
 {
 	struct buf status = { 0 };
@@ -333,6 +351,8 @@ static int follow(struct import *import)
 	if (rc == CTL_OK) {
 		ctl_print(buf_slice(&status));
 		fflush(stdout);
+		if (find_number(&status, "rejected"))
+			show_rejects(import, find_number(&status, "rejected"));
 		find_field(&status, "reason", &reason);
 		if (has_state(&status, "failed"))
 			rc = ctl_fail(import->ctl, CTL_FAILURE, "%s: nothing was applied: %.*s", import->name, (int)reason.len,

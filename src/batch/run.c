@@ -5,8 +5,8 @@
  * ingest, which makes all of it visible at once. Nothing is applied before everything was read, so a file that is broken at its end costs
  * nothing but the time of reading it.
  *
- * Rows that can't be taken are listed and counted. Reading goes on for a while past max_rejects, for whoever has to mend the file wants to
- * see more than the first bad row; the load has failed then. A definition that changes meanwhile begins the load anew.
+ * Rows that can't be taken are listed and counted. Reading, and judging by the group's rules, go on for a while past max_rejects, for whoever has to
+ * mend the file wants to see more than the first bad row; the load has failed then. A definition that changes meanwhile begins the load anew.
  */
 #include "batch/private.h"
 
@@ -25,7 +25,7 @@
 
 enum {
 	LOOK_EVERY = 1024,		/* rows between two looks at the clock of others: cancelled? how far? */
-	REJECTS_SHOWN = 1000,		/* rows that are refused beyond max_rejects, before reading ends */
+	REJECTS_SHOWN = 1000,		/* rows that are refused beyond max_rejects, before the load ends */
 	TRIES = 5,			/* definitions that change meanwhile */
 	LARGE_BYTES = 64 << 20,		/* of a file */
 	NUMBER_LEN = 7,			/* "000017." before the name in a job's folder */
@@ -95,11 +95,18 @@ static void tell_loading(struct run *run, const char *phase)
 	pthread_mutex_unlock(&run->batch->lock);
 }
 
+static bool has_too_many_rejects(const struct run *run, uint64_t more)
+{
+	uint64_t max = run->job->settings.max_rejects;
+
+	return run->rejects.count > max && run->rejects.count - max > more;
+}
+
 static int check_rejects(struct run *run, uint64_t more)
 {
 	uint64_t max = run->job->settings.max_rejects;
 
-	if (run->rejects.count <= max || run->rejects.count - max <= more)
+	if (!has_too_many_rejects(run, more))
 		return 0;
 	return why_fail(run->why, EINVAL, "%" PRIu64 " row%s refused%s, and max_rejects is %" PRIu64 "; %s.rejects lists %s",
 			run->rejects.count, run->rejects.count == 1 ? " was" : "s were", more ? " and reading was ended" : "", max, run->job->name,
@@ -271,7 +278,12 @@ static int refuse_row(void *arg, struct slice entity, uint64_t origin, int rc, c
 	struct run *run = arg;
 
 	rejects_add(&run->rejects, NULL, origin, entity, rc, why);
-	return run->rejects.count > run->job->settings.max_rejects ? -EINVAL : 0;
+	return has_too_many_rejects(run, REJECTS_SHOWN) ? -EINVAL : 0;
+}
+
+static int judge_rejects(void *arg)
+{
+	return has_too_many_rejects(arg, 0) ? -EINVAL : 0;
 }
 
 static int begin_load(struct run *run)
@@ -287,6 +299,7 @@ static int begin_load(struct run *run)
 		.screen_bytes = run->batch->options.memory_bytes / 16 * SCREEN_SHARE,
 		.find = find_row,
 		.refused = refuse_row,
+		.judged = judge_rejects,
 		.arg = run,
 	};
 

@@ -396,6 +396,8 @@ static int publish(struct ingest *ingest, struct ingest_load *load, struct why *
 		rc = loading_flush(ingest, load, true, why);
 	if (rc == 0)
 		rc = loading_settle(load, &load->chunks[!load->filling].part, why);
+	if (rc == 0 && load->options.judged)
+		rc = load->options.judged(load->options.arg);
 	if (rc < 0 || load->options.dry_run)
 		return rc;
 	lacks_overlay = load->total.rows > 0;

@@ -44,6 +44,8 @@ struct ingest_load_options {
 	 * the caller decides: a negative errno ends the load with it, unpublished. `origin` is that of its first stamp. Called like `find`.
 	 * May be NULL. */
 	int (*refused)(void *arg, struct slice entity, uint64_t origin, int rc, const struct why *why);
+	/* Every row was judged, and none is visible yet: a negative errno ends the load with it. Called by ingest_load_publish. May be NULL. */
+	int (*judged)(void *arg);
 	void *arg;
 };
 

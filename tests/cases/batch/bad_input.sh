@@ -74,6 +74,16 @@ absent "$MNT/r/u1"
 printf 'user,a\nu1,1\n' > "$MNT/r/.import/timeless.csv"
 ended r timeless.csv failed
 matches "$(field r timeless.csv reason)" 'no column is the event time: the file has user, a; expected is at'
+{ echo user,a,at; for i in {1..1500}; do echo "v$i,-$i,1767225600"; done; } > "$MNT/r/.import/rules.csv"
+ended r rules.csv failed
+same "$(field r rules.csv rejected) $(wc -l < "$MNT/r/.import/.reports/rules.csv.rejects")" '1001 1001' 'as many as can be mended at once'
+matches "$(sed -n 2p "$MNT/r/.import/.reports/rules.csv.rejects")" 'a: -[0-9]* is below min = 0'
+{ echo user,a,at; for i in {1..20}; do echo "v$i,$((i % 2 ? i : -i)),1767225600"; done; } > "$MNT/r/.import/.some.csv"
+setfattr -n user.max_rejects -v 9 "$MNT/r/.import/.some.csv"
+mv "$MNT/r/.import/.some.csv" "$MNT/r/.import/some.csv"
+ended r some.csv failed
+same "$(field r some.csv rejected)" 10
+absent "$MNT/r/v1"
 define empty <<< ''
 printf 'entity,a\nu1,1\n' > "$MNT/empty/.import/x.csv"
 ended empty x.csv failed

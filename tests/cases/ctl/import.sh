@@ -63,6 +63,10 @@ printf 'user,a\nu1,x\nu2,5\n' > "$DIR/bad.csv"
 ends 3 featurectl import g "$DIR/bad.csv"
 matches "$(cat "$DIR/out")" '^state: failed'
 matches "$(cat "$DIR/err")" 'nothing was applied'
+matches "$(cat "$DIR/err")" $'^2\tu1\ta: "x" is not'
+{ echo user,a; for i in {1..14}; do echo "u$i,x"; done; } > "$DIR/more.csv"
+ends 3 featurectl import g "$DIR/more.csv"
+same "$(grep -c 'is not a decimal' "$DIR/err") $(grep '^4 more: ' "$DIR/err")" "10 4 more: $MNT/g/.import/.reports/more.csv.rejects"
 ends 0 featurectl import --max-rejects 1 g "$DIR/bad.csv"
 same "$(cat "$MNT/g/u2/a")" 5
 rows 1 2 6 > "$DIR/one.csv"
