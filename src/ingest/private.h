@@ -164,10 +164,19 @@ static inline void key_of_number(uint32_t number, uint8_t out[4])
 	out[3] = number;
 }
 
-/* writer.c */
+/* writer.c: takes the small requests that wait out of the queue, for the commit that is being filled. */
+struct ingest_request *writer_take_joining(struct ingest *ingest);
+
+/* commit.c; called by the leader. */
+/* Makes one commit of the requests, or as few as there is room for; each has its result afterwards. */
+void commit_round(struct ingest *ingest, struct ingest_request *list);
 int commit_begin(struct ingest *ingest);
 /* From the filled batch to a visible commit, or to none if nothing was filled in. Ends the batch whatever it returns. */
 int commit_end(struct ingest *ingest, bool syncs, uint64_t *out_seq);
+/* Before the first commit: the time of the last one, which every later one is behind. */
+int commit_load_clock(struct ingest *ingest, struct store_snap *snap);
+void commit_release(struct commit *commit);
+
 /* apply.c; the item's pointers as in commit->changed. */
 int commit_remember_changed(struct commit *commit, const struct ingest_changed *item);
 
@@ -206,6 +215,10 @@ struct overlay {
 	uint64_t rows, rows_max;
 };
 int keep_look(struct ingest *ingest, uint32_t group_id, struct overlay *out);
+
+/* source.c */
+int sources_load(struct ingest *ingest, struct store_snap *snap);
+void sources_release(struct ingest *ingest);
 
 /* request.c */
 int request_close_row(struct ingest_request *req);
