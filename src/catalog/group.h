@@ -47,6 +47,19 @@ void group_print_identity(const struct catalog_group *grp, struct buf *out);
 int group_take_attr(struct catalog_group *grp, const char *section, const char *key, const char *value, struct why *why);
 void group_print_attrs(const struct catalog_group *grp, struct buf *out);
 
+/* ---- the keys of [feature NAME]; feature.c ---- */
+
+struct feature_key {
+	const char *name;
+	bool is_for_first_pass;		/* others are judged by it */
+	int (*set)(struct catalog_feature *f, const char *value, struct why *why);	/* checked text, not empty */
+	bool (*has)(const struct catalog_feature *f);
+	void (*print)(const struct catalog_feature *f, struct buf *out);
+};
+
+extern const struct feature_key feature_key_table[];
+extern const unsigned feature_key_count;
+
 /* ---- attributes: the keys of [group], which are user.* as well ---- */
 
 struct attr {
