@@ -64,105 +64,7 @@ enum {
 	NEARLY_FULL = 4 << 20,		/* room in a segment for the next few unsynced records */
 };
 
-/* The number in a name of that kind; 0 if it is another kind of name. */
-static uint64_t parse_name(const char *name, const char *kind)
-{
-	char again[SEGMENT_NAME_MAX];
-	uint64_t number = 0;
-	const char *p;
-
-	for (p = name; p < name + 16; p++) {
-		if (*p >= '0' && *p <= '9')
-			number = number << 4 | (uint64_t)(*p - '0');
-		else if (*p >= 'a' && *p <= 'f')
-			number = number << 4 | (uint64_t)(*p - 'a' + 10);
-		else
-			return 0;
-	}
-	segment_name(again, number, kind);
-	return strcmp(name, again) ? 0 : number;
-}
-
-/* ---- making segments ---- */
-
-static void encode_header(uint8_t out[SEGMENT_HEAD], uint64_t store_id, uint64_t number)
-{
-	memcpy(out + 8, "FeatLog1", 8);
-	le_put64(out + 16, store_id);
-	le_put64(out + 24, number);
-	le_put64(out + 32, 0);
-	le_put64(out, XXH3_64bits(out + 8, SEGMENT_HEAD - 8));
-}
-
-static int check_header(int fd, uint64_t store_id, uint64_t number)
-{
-	uint8_t head[SEGMENT_HEAD], want[SEGMENT_HEAD];
-	ssize_t len = file_read_at(fd, head, sizeof head, 0);
-
-	if (len < 0)
-		return (int)len;
-	encode_header(want, store_id, number);
-	return len == sizeof head && !memcmp(head, want, sizeof head) ? 0 : -EBADMSG;
-}
-
-static int fill_zeros(int fd, uint64_t bytes)
-{
-	char *zeros = calloc(1, ZEROS);
-	int rc = zeros ? 0 : -ENOMEM;
-
-	for (uint64_t at = 0; at < bytes && rc == 0; at += ZEROS) {
-		rc = file_write_at(fd, zeros, bytes - at < ZEROS ? bytes - at : ZEROS, at);
-		if (rc == 0 && fdatasync(fd) < 0)
-			rc = -errno;
-	}
-	free(zeros);
-	return rc;
-}
-
-static int allocate(int fd, uint64_t bytes)
-{
-	int rc;
-
-	do
-		rc = posix_fallocate(fd, 0, (off_t)bytes);
-	while (rc == EINTR);
-	return rc == EDQUOT ? -ENOSPC : -rc;
-}
-
-/* Makes the file of a segment, from a spare one if `spare` names one, and gives it its name once it is durable. */
-static int make_segment(int dir_fd, uint64_t store_id, uint64_t number, uint64_t bytes, uint64_t spare, bool is_quick,
-			int *out_fd)
-{
-	char from[SEGMENT_NAME_MAX] = "next.new", to[SEGMENT_NAME_MAX];
-	uint8_t head[SEGMENT_HEAD];
-	int fd, rc = 0;
-
-	segment_name(to, number, "log");
-	if (spare)
-		segment_name(from, spare, "spare");
-	fd = openat(dir_fd, from, O_RDWR | O_CLOEXEC | (spare ? 0 : O_CREAT | O_TRUNC), 0660);
-	if (fd < 0)
-		return -errno;
-	if (!spare)
-		rc = is_quick ? allocate(fd, bytes) : fill_zeros(fd, bytes);
-	encode_header(head, store_id, number);
-	if (rc == 0)
-		rc = file_write_at(fd, head, sizeof head, 0);
-	if (rc == 0 && fdatasync(fd) < 0)
-		rc = -errno;
-	if (rc == 0 && (renameat(dir_fd, from, dir_fd, to) < 0 || fsync(dir_fd) < 0))
-		rc = -errno;
-	if (rc < 0) {
-		unlinkat(dir_fd, from, 0);
-		close(fd);
-		return rc;
-	}
-	/* A record smaller than a page changes a part of it: have the pages at hand. */
-	if (spare)
-		posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
-	*out_fd = fd;
-	return 0;
-}
+/* ---- making the log ---- */
 
 int changelog_create(int store_dir_fd, uint64_t store_id, uint64_t segment_bytes)
 {
@@ -173,7 +75,7 @@ int changelog_create(int store_dir_fd, uint64_t store_id, uint64_t segment_bytes
 	dir_fd = openat(store_dir_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
 		return -errno;
-	rc = make_segment(dir_fd, store_id, 1, segment_bytes, 0, false, &fd);
+	rc = segment_make(dir_fd, store_id, 1, segment_bytes, 0, false, &fd);
 	if (rc == 0 && fsync(store_dir_fd) < 0)
 		rc = -errno;
 	if (fd >= 0)
@@ -225,7 +127,7 @@ static int list_segments(struct changelog *log)
 		return rc;
 	}
 	while (rc == 0 && (errno = 0, entry = readdir(dir))) {
-		uint64_t number = parse_name(entry->d_name, "log"), spare = parse_name(entry->d_name, "spare");
+		uint64_t number = segment_parse_name(entry->d_name, "log"), spare = segment_parse_name(entry->d_name, "spare");
 
 		if (fstatat(log->dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
 			continue;
@@ -252,7 +154,7 @@ static int open_segment(struct changelog *log, uint64_t number, int *out_fd)
 	fd = openat(log->dir_fd, name, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	rc = check_header(fd, log->store_id, number);
+	rc = segment_check(fd, log->store_id, number);
 	if (rc < 0)
 		close(fd);
 	else
@@ -434,7 +336,7 @@ static int prepare(struct changelog *log, bool is_quick)
 		spare = log->spares[--log->n_spares];
 	pthread_mutex_unlock(&log->lock);
 
-	rc = make_segment(log->dir_fd, log->store_id, number, log->segment_bytes, spare, is_quick, &fd);
+	rc = segment_make(log->dir_fd, log->store_id, number, log->segment_bytes, spare, is_quick, &fd);
 
 	pthread_mutex_lock(&log->lock);
 	log->preparing = false;

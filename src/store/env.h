@@ -172,6 +172,20 @@ static inline MDB_val env_val(struct slice bytes)
 	return (MDB_val){ bytes.len, (void *)bytes.data };
 }
 
+/* change.c */
+static inline bool change_has_table(const struct store_change *change)
+{
+	return change->kind == STORE_CHANGE_PUT || change->kind == STORE_CHANGE_DELETE;
+}
+
+/* Bytes that change_append adds, at the most. */
+static inline size_t change_encoded_len(const struct store_change *change)
+{
+	return 1 + 4 + 4 + 4 + 4 + change->key.len + change->value.len;
+}
+
+void change_append(struct buf *out, const struct store_change *change);
+
 /* batch.c */
 /* A batch that takes changes from log records: replay. */
 int batch_apply(struct store_batch *batch, struct slice payload);
