@@ -58,8 +58,6 @@
 #include "store/segment.h"
 
 enum {
-	SEGMENT_HEAD = 40,
-	ZEROS = 1 << 20,		/* bytes zeroed between two syncs: a smooth load for the commits beside it */
 	BEHIND = 1 << 20,		/* bytes that unsynced writes may be ahead of the disk */
 	NEARLY_FULL = 4 << 20,		/* room in a segment for the next few unsynced records */
 };
@@ -404,13 +402,10 @@ static int enter_next(struct changelog *log)
 /* Makes the open segment large enough for one large record. */
 static int enlarge(struct changelog *log, uint64_t need)
 {
-	int rc;
+	int rc = segment_allocate(log->fd, log->room, need);
 
-	do
-		rc = posix_fallocate(log->fd, (off_t)log->room, (off_t)(need - log->room));
-	while (rc == EINTR);
-	if (rc)
-		return rc == EDQUOT ? -ENOSPC : -rc;
+	if (rc < 0)
+		return rc;
 	log->room = need;
 	pthread_mutex_lock(&log->lock);
 	log->segments[log->n_segments - 1].bytes = need;
