@@ -274,8 +274,6 @@ int remote_moment_end(struct remote_moment *moment, struct why *why);
 
 int remote_catalog(const char *mount, struct catalog **out, struct why *why);
 int remote_schema(struct featurefs *fs, const char *group, struct catalog_group **out, struct why *why);
-int remote_values(struct featurefs *fs, const char *group, const char *entity,
-		  int (*each)(void *arg, const struct featurefs_value *value), void *arg, struct why *why);
 int remote_row(struct featurefs *fs, const char *group, const char *entity, struct buf *out, struct why *why);
 int remote_rows(struct featurefs *fs, const char *const *groups, size_t n, int (*each)(void *arg, const struct featurefs_row *row), void *arg,
 		struct why *why);
@@ -284,6 +282,10 @@ int remote_entities(struct featurefs *fs, const char *group, const char *prefix,
 int remote_file(struct featurefs *fs, const char *group, const char *name, struct buf *out, struct why *why);
 int remote_stats(struct featurefs *fs, const char *group, struct featurefs_stats *out, struct why *why);
 int remote_version(struct featurefs *fs, uint64_t *out, struct why *why);
+
+/* remote_values.c */
+int remote_values(struct featurefs *fs, const char *group, const char *entity,
+		  int (*each)(void *arg, const struct featurefs_value *value), void *arg, struct why *why);
 
 /* ---- lookup.c ---- */
 
