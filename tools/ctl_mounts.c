@@ -18,18 +18,13 @@ void ctl_mount_release(struct ctl_mount *mount)
 	mount->dir = mount->source = NULL;
 }
 
-static bool is_ours(const struct mount_point *point)
-{
-	return point->is_whole && (!strcmp(point->type, "fuse.featurefs") || !strcmp(point->type, "fuse.featurefs-serving"));
-}
-
 /* A store that is mounted twice is one store, and the mount that can be written to is the one to talk to. */
 static void take_writable(const struct mounts *mounts, struct mount_point *found, struct ctl_mount *out)
 {
 	for (size_t i = 0; found->is_read_only && i < mounts->n; i++) {
 		struct mount_point *other = &mounts->points[i];
 
-		if (is_ours(other) && !other->is_read_only && !strcmp(other->source, found->source))
+		if (mount_point_is_ours(other) && !other->is_read_only && !strcmp(other->source, found->source))
 			found = other;
 	}
 	*out = (struct ctl_mount){ found->dir, found->source };
@@ -40,7 +35,7 @@ static bool find_dir(const struct mounts *mounts, const char *dir, struct ctl_mo
 {
 	struct mount_point *point = mounts_find(mounts, dir);
 
-	if (!point || !is_ours(point))
+	if (!point || !mount_point_is_ours(point))
 		return false;
 	take_writable(mounts, point, out);
 	return true;
@@ -67,7 +62,7 @@ static int fail_several(const struct ctl *ctl, const struct mounts *mounts)
 	int rc;
 
 	for (size_t i = 0; i < mounts->n; i++) {
-		if (!is_ours(&mounts->points[i]))
+		if (!mount_point_is_ours(&mounts->points[i]))
 			continue;
 		buf_append_str(&list, list.len ? ", " : "");
 		ctl_print_safe(slice_str(mounts->points[i].dir), &list);
@@ -84,7 +79,7 @@ static int find_only(const struct ctl *ctl, const struct mounts *mounts, struct 
 	for (size_t i = 0; i < mounts->n; i++) {
 		struct mount_point *point = &mounts->points[i];
 
-		if (!is_ours(point))
+		if (!mount_point_is_ours(point))
 			continue;
 		if (found && strcmp(found->source, point->source) != 0)
 			return fail_several(ctl, mounts);
@@ -142,7 +137,7 @@ int ctl_find_serving(const struct ctl *ctl, struct ctl_mount *out)
 	for (size_t i = 0; !out->dir && i < mounts.n; i++) {
 		struct mount_point *point = &mounts.points[i];
 
-		if (!is_ours(point) || strcmp(point->type, "fuse.featurefs-serving") != 0 || strcmp(point->source, mount.source) != 0)
+		if (!mount_point_is_ours(point) || strcmp(point->type, "fuse.featurefs-serving") != 0 || strcmp(point->source, mount.source) != 0)
 			continue;
 		*out = (struct ctl_mount){ point->dir, point->source };
 		point->dir = point->source = NULL;
@@ -164,19 +159,17 @@ int ctl_find_store(const struct ctl *ctl, struct ctl_mount *out)
 
 char *ctl_store_mounted_at(const char *store)
 {
+	struct mount_point *found;
 	struct mounts mounts;
-	struct stat wanted, st;
+	struct stat st;
 	char *dir = NULL;
 
-	if (stat(store, &wanted) < 0 || mounts_read(&mounts) < 0)
+	if (stat(store, &st) < 0 || mounts_read(&mounts) < 0)
 		return NULL;
-	for (size_t i = 0; !dir && i < mounts.n; i++) {
-		struct mount_point *point = &mounts.points[i];
-
-		if (!is_ours(point) || stat(point->source, &st) < 0 || st.st_dev != wanted.st_dev || st.st_ino != wanted.st_ino)
-			continue;
-		dir = point->dir;
-		point->dir = NULL;
+	found = mounts_find_store(&mounts, store);
+	if (found) {
+		dir = found->dir;
+		found->dir = NULL;
 	}
 	mounts_release(&mounts);
 	return dir;

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "base/buf.h"
 #include "base/file.h"
 
@@ -200,6 +201,34 @@ struct mount_point *mounts_find_holder(const struct mounts *mounts, const char *
 		struct mount_point *point = &mounts->points[i];
 
 		if (is_inside(path, point->dir) && (!found || strlen(point->dir) > strlen(found->dir)))
+			found = point;
+	}
+	return found;
+}
+
+bool mount_point_is_ours(const struct mount_point *point)
+{
+	return point->is_whole && (!strcmp(point->type, "fuse.featurefs") || !strcmp(point->type, "fuse.featurefs-serving"));
+}
+
+/* The name as it was given is enough: who reads through the mount may not be let into the store's folder. */
+static bool is_same_folder(const char *a, const char *b)
+{
+	struct stat left, right;
+
+	if (!strcmp(a, b))
+		return true;
+	return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
+
+struct mount_point *mounts_find_store(const struct mounts *mounts, const char *store)
+{
+	struct mount_point *found = NULL;
+
+	for (size_t i = 0; i < mounts->n; i++) {
+		struct mount_point *point = &mounts->points[i];
+
+		if (mount_point_is_ours(point) && (!found || found->is_read_only) && is_same_folder(point->source, store))
 			found = point;
 	}
 	return found;

@@ -33,6 +33,10 @@ void mounts_release(struct mounts *mounts);
 struct mount_point *mounts_find(const struct mounts *mounts, const char *dir);
 /* The mount that holds this path, given absolute and resolved; NULL. */
 struct mount_point *mounts_find_holder(const struct mounts *mounts, const char *path);
+/* Is it a mount of a feature store, of either kind? */
+bool mount_point_is_ours(const struct mount_point *point);
+/* The mount of the store in this directory, rather one that can be written to; NULL. */
+struct mount_point *mounts_find_store(const struct mounts *mounts, const char *store);
 void mount_point_release(struct mount_point *point);
 
 #endif

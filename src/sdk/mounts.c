@@ -7,22 +7,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-
-static bool is_ours(const struct mount_point *point)
-{
-	return point->is_whole && (!strcmp(point->type, "fuse.featurefs") || !strcmp(point->type, "fuse.featurefs-serving"));
-}
-
-static bool is_same_folder(const char *a, const char *b)
-{
-	struct stat left, right;
-
-	if (!strcmp(a, b))
-		return true;
-	return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
-}
 
 void sdk_mount_release(struct sdk_mount *mount)
 {
@@ -41,7 +25,7 @@ int sdk_mounts_by_path(const struct mounts *mounts, const char *path, struct sdk
 {
 	struct mount_point *found = mounts_find_holder(mounts, path);
 
-	if (!found || !is_ours(found))
+	if (!found || !mount_point_is_ours(found))
 		return -ENODEV;
 	take(found, out);
 	return 0;
@@ -49,14 +33,8 @@ int sdk_mounts_by_path(const struct mounts *mounts, const char *path, struct sdk
 
 int sdk_mounts_by_store(const struct mounts *mounts, const char *store, struct sdk_mount *out)
 {
-	struct mount_point *found = NULL;
+	struct mount_point *found = mounts_find_store(mounts, store);
 
-	for (size_t i = 0; i < mounts->n; i++) {
-		struct mount_point *point = &mounts->points[i];
-
-		if (is_ours(point) && (!found || found->is_read_only) && is_same_folder(point->source, store))
-			found = point;
-	}
 	if (!found)
 		return -ENOENT;
 	take(found, out);
