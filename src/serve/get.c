@@ -94,51 +94,35 @@ void serve_value(const struct serve_view *view, const struct catalog_group *grp,
 		out->status = cell.state == RECORD_PRESENT ? SERVE_PRESENT : SERVE_NULL;
 }
 
-int serve_value_text(const struct serve_value *value, struct buf *out)
+/* In the type that the feature has now. */
+static int print_value(const struct serve_value *value, int (*print)(const struct type *type, struct slice bytes, struct buf *out), struct buf *out)
 {
 	struct buf wide = { 0 };
 	struct slice bytes;
-	int rc;
+	int rc = type_widen(&value->feature->type, value->type_code, value->value, &wide, &bytes);
 
-	if (value->status != SERVE_PRESENT)
-		return 0;
-	rc = type_widen(&value->feature->type, value->type_code, value->value, &wide, &bytes);
 	if (rc == 0)
-		rc = type_text_print(&value->feature->type, bytes, out);
+		rc = print(&value->feature->type, bytes, out);
 	buf_release(&wide);
 	return rc;
+}
+
+int serve_value_text(const struct serve_value *value, struct buf *out)
+{
+	return value->status == SERVE_PRESENT ? print_value(value, type_text_print, out) : 0;
 }
 
 int serve_value_bin(const struct serve_value *value, struct buf *out)
 {
-	struct buf wide = { 0 };
-	struct slice bytes;
-	int rc;
-
-	if (value->status != SERVE_PRESENT)
-		return 0;
-	rc = type_widen(&value->feature->type, value->type_code, value->value, &wide, &bytes);
-	if (rc == 0)
-		rc = type_bin_print(&value->feature->type, bytes, out);
-	buf_release(&wide);
-	return rc;
+	return value->status == SERVE_PRESENT ? print_value(value, type_bin_print, out) : 0;
 }
 
 int serve_value_json(const struct serve_value *value, struct buf *out)
 {
-	struct buf wide = { 0 };
-	struct slice bytes;
-	int rc;
-
-	if (value->status != SERVE_PRESENT) {
-		buf_append_str(out, "null");
-		return buf_error(out);
-	}
-	rc = type_widen(&value->feature->type, value->type_code, value->value, &wide, &bytes);
-	if (rc == 0)
-		rc = type_json_print(&value->feature->type, bytes, out);
-	buf_release(&wide);
-	return rc;
+	if (value->status == SERVE_PRESENT)
+		return print_value(value, type_json_print, out);
+	buf_append_str(out, "null");
+	return buf_error(out);
 }
 
 const char *serve_lane_name(uint8_t lane)
