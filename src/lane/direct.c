@@ -42,6 +42,17 @@ static void submit(struct direct *lane, struct ingest_request *req, direct_done 
 	ingest_submit(lane->ingest, req, answer_call, call);
 }
 
+/* Submits a request that was filled with `rc`; the request is NULL if it could not even be made. */
+static void submit_filled(struct direct *lane, struct ingest_request *req, int rc, direct_done done, void *arg)
+{
+	if (rc < 0) {
+		ingest_request_free(req);
+		done(arg, rc);
+		return;
+	}
+	submit(lane, req, done, arg);
+}
+
 static void name_origin(const struct direct_origin *origin, char out[32])
 {
 	snprintf(out, 32, "uid %lu", (unsigned long)origin->uid);
@@ -199,12 +210,7 @@ void direct_put(struct direct *lane, const struct direct_origin *origin, uint32_
 	if (rc == 0)
 		rc = direct_add_value(lane, origin, &place, entity, form, bytes, req);
 	catalog_unref(place.cat);
-	if (rc < 0) {
-		ingest_request_free(req);
-		done(arg, rc);
-		return;
-	}
-	submit(lane, req, done, arg);
+	submit_filled(lane, req, rc, done, arg);
 }
 
 void direct_delete(struct direct *lane, const struct direct_origin *origin, uint32_t group_id, struct slice entity, uint16_t slot,
@@ -237,12 +243,7 @@ void direct_delete(struct direct *lane, const struct direct_origin *origin, uint
 		rc = ingest_request_row(req, group_id, entity, origin->event_ns, INGEST_LATE_FAILS, 0);
 	if (rc == 0)
 		rc = ingest_request_delete(req, slot);
-	if (rc < 0) {
-		ingest_request_free(req);
-		done(arg, rc);
-		return;
-	}
-	submit(lane, req, done, arg);
+	submit_filled(lane, req, rc, done, arg);
 }
 
 /* ---- rows ---- */
@@ -314,12 +315,7 @@ static void put_rows(struct direct *lane, const struct direct_origin *origin, ui
 	if (rc == 0)
 		rc = add_rows(lane, origin, grp, entity, text, req);
 	catalog_unref(cat);
-	if (rc < 0) {
-		ingest_request_free(req);
-		done(arg, rc);
-		return;
-	}
-	submit(lane, req, done, arg);
+	submit_filled(lane, req, rc, done, arg);
 }
 
 void direct_put_row(struct direct *lane, const struct direct_origin *origin, uint32_t group_id, struct slice entity,
@@ -335,17 +331,6 @@ void direct_upsert(struct direct *lane, const struct direct_origin *origin, uint
 }
 
 /* ---- entities and groups: one change each ---- */
-
-/* Submits a request that was filled with `rc`; the request is NULL if it could not even be made. */
-static void submit_filled(struct direct *lane, struct ingest_request *req, int rc, direct_done done, void *arg)
-{
-	if (rc < 0) {
-		ingest_request_free(req);
-		done(arg, rc);
-		return;
-	}
-	submit(lane, req, done, arg);
-}
 
 void direct_make_entity(struct direct *lane, const struct direct_origin *origin, uint32_t group_id, struct slice entity,
 			direct_done done, void *arg)
