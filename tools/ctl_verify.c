@@ -95,19 +95,20 @@ static struct slice key_of_number(uint32_t number, uint8_t out[4])
 	return slice_of(out, 4);
 }
 
-/* ---- groups that were removed and are still being swept: ingest's notes in STORE_META, "removed." and the id to
- * the table of rows ---- */
+/* ---- ingest's notes in STORE_META. Groups that were removed and are still being swept: "removed." and the id, to the table of rows.
+ * Tables of rows that nobody reads any more, or not yet: "unused." and the table ---- */
 
-static const char removed_prefix[] = "removed.";
+static const char removed_prefix[] = "removed.", unused_prefix[] = "unused.";
 
-static bool is_removed(struct verify *verify, uint32_t id)
+static bool is_noted(struct verify *verify, const char *prefix, uint32_t number)
 {
-	uint8_t key[sizeof removed_prefix - 1 + 4];
+	size_t len = strlen(prefix);
+	uint8_t key[16 + 4];
 	struct slice value;
 
-	memcpy(key, removed_prefix, sizeof removed_prefix - 1);
-	key_of_number(id, key + sizeof removed_prefix - 1);
-	return store_get(verify->snap, STORE_META, slice_of(key, sizeof key), &value) == 0;
+	memcpy(key, prefix, len);
+	key_of_number(number, key + len);
+	return store_get(verify->snap, STORE_META, slice_of(key, len + 4), &value) == 0;
 }
 
 static bool is_removed_rows(struct verify *verify, uint32_t rows)
@@ -122,20 +123,6 @@ static bool is_removed_rows(struct verify *verify, uint32_t rows)
 		is_there = value.len == 4 && number_at(value.data) == rows;
 	store_walk_end(walk);
 	return is_there;
-}
-
-/* ---- tables of rows that nobody reads any more, or not yet: ingest's notes, "unused." and the table ---- */
-
-static const char unused_prefix[] = "unused.";
-
-static bool is_unused_rows(struct verify *verify, uint32_t rows)
-{
-	uint8_t key[sizeof unused_prefix - 1 + 4];
-	struct slice value;
-
-	memcpy(key, unused_prefix, sizeof unused_prefix - 1);
-	key_of_number(rows, key + sizeof unused_prefix - 1);
-	return store_get(verify->snap, STORE_META, slice_of(key, sizeof key), &value) == 0;
 }
 
 /* ---- rows ---- */
@@ -310,7 +297,7 @@ static int check_row_tables(struct verify *verify)
 	while ((rc = store_rows_next(verify->snap, rows, &rows)) == 0) {
 		if (owns_rows(verify->cat, rows))
 			continue;
-		if (is_unused_rows(verify, rows))
+		if (is_noted(verify, unused_prefix, rows))
 			note(verify, "table of rows %" PRIu32 " is of a load that is at work, has failed or was replaced", rows);
 		else if (is_removed_rows(verify, rows))
 			note(verify,
@@ -344,7 +331,7 @@ static int walk_table(struct verify *verify, enum store_table table,
 
 static bool is_owned(struct verify *verify, uint32_t id)
 {
-	return catalog_find_id(verify->cat, id) || is_removed(verify, id);
+	return catalog_find_id(verify->cat, id) || is_noted(verify, removed_prefix, id);
 }
 
 static void check_stats_key(struct verify *verify, struct slice key, struct slice value)
