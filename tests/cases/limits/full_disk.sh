@@ -6,23 +6,9 @@
 # limit: 120
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/fsop.sh"
-need mkfs.ext4
+. "$TESTS/helpers/small_disk.sh"
 
-truncate -s 48M "$DIR/disk"
-mkfs.ext4 -q -m 0 "$DIR/disk"
-mkdir "$DIR/small"
-mount -o loop "$DIR/disk" "$DIR/small" 2> "$DIR/said" || skip "no loop device: $(cat "$DIR/said")"
-STORE=$DIR/small/store
-case_end_small() {
-	local rc=$?
-
-	trap - EXIT
-	[[ -z $daemon_pid ]] || kill -KILL "$daemon_pid" 2> /dev/null || true
-	umount -l "$MNT" 2> /dev/null || true
-	umount "$DIR/small" 2> /dev/null || umount -l "$DIR/small" || true
-	exit $rc
-}
-trap case_end_small EXIT
+small_disk 48M
 expect_log 'No space|full|space'
 start_daemon -o log.segment_size=1M -o checkpoint.bytes=1M -o checkpoint.interval=200ms
 define g <<'END'
