@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Starting, hearing and ending featurefs-parquet. It is found beside this program or in ../lib/featurefs, never by a search path, and gets
- * nothing but three descriptors and the size of its memory: no environment, no others' descriptors, default signals.
+ * nothing but four descriptors and the size of its memory: no environment, no others' descriptors, default signals.
  */
 #include "batch/parquet_child.h"
 
@@ -14,11 +14,13 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static const char program_name[] = "featurefs-parquet";
+enum { RING_SHARE = 8 };			/* of its memory goes to the ring */
 static const int silence_ms = 10 * 60 * 1000;	/* a batch is some megabytes: whatever says nothing for so long is stuck */
 
 /* ---- finding ---- */
@@ -52,7 +54,7 @@ static int find_program(const char *folder, char *path, size_t size, struct why 
 /* A copy that is out of the way of the descriptors that the process will have. */
 static int move_up(int *fd)
 {
-	int up = fcntl(*fd, F_DUPFD_CLOEXEC, WIRE_FILE_FD + 1);
+	int up = fcntl(*fd, F_DUPFD_CLOEXEC, WIRE_RING_FD + 1);
 
 	if (up < 0)
 		return -errno;
@@ -74,7 +76,27 @@ static void close_pair(int pair[2])
 			close(pair[i]);
 }
 
-static int set_descriptors(posix_spawn_file_actions_t *actions, int in, int out, int file)
+/* Memory whose size nobody can change any more, for a mapping must not end under its reader's feet. Returns its descriptor; -1, and all goes
+ * through the pipe. */
+static int make_ring(struct parquet_child *child, size_t size)
+{
+	int fd = memfd_create(program_name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *ring = MAP_FAILED;
+
+	if (fd >= 0 && move_up(&fd) == 0 && ftruncate(fd, (off_t)size) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+		ring = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	if (ring == MAP_FAILED) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	child->ring = ring;
+	child->ring_size = size;
+	return fd;
+}
+
+static int set_descriptors(posix_spawn_file_actions_t *actions, int in, int out, int file, int ring)
 {
 	int rc = posix_spawn_file_actions_adddup2(actions, in, STDIN_FILENO);
 
@@ -84,8 +106,10 @@ static int set_descriptors(posix_spawn_file_actions_t *actions, int in, int out,
 		rc = posix_spawn_file_actions_addopen(actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 	if (rc == 0)
 		rc = posix_spawn_file_actions_adddup2(actions, file, WIRE_FILE_FD);
+	if (rc == 0 && ring >= 0)
+		rc = posix_spawn_file_actions_adddup2(actions, ring, WIRE_RING_FD);
 	if (rc == 0)
-		rc = posix_spawn_file_actions_addclosefrom_np(actions, WIRE_FILE_FD + 1);
+		rc = posix_spawn_file_actions_addclosefrom_np(actions, ring < 0 ? WIRE_RING_FD : WIRE_RING_FD + 1);
 	return -rc;
 }
 
@@ -105,7 +129,7 @@ static int set_signals(posix_spawnattr_t *attr)
 	return -rc;
 }
 
-static int spawn(const char *path, int in, int out, int file, size_t memory_bytes, pid_t *out_pid)
+static int spawn(const char *path, int in, int out, int file, int ring, size_t memory_bytes, pid_t *out_pid)
 {
 	char memory[32], name[] = "featurefs-parquet";
 	char *argv[] = { name, memory, NULL }, *envp[] = { NULL };
@@ -120,7 +144,7 @@ static int spawn(const char *path, int in, int out, int file, size_t memory_byte
 		posix_spawn_file_actions_destroy(&actions);
 		return -ENOMEM;
 	}
-	rc = set_descriptors(&actions, in, out, file);
+	rc = set_descriptors(&actions, in, out, file, ring);
 	if (rc == 0)
 		rc = set_signals(&attr);
 	if (rc == 0)
@@ -132,10 +156,11 @@ static int spawn(const char *path, int in, int out, int file, size_t memory_byte
 
 int parquet_child_start(struct parquet_child *child, int file_fd, const char *folder, size_t memory_bytes, struct why *why)
 {
-	int to[2] = { -1, -1 }, from[2] = { -1, -1 }, file = fcntl(file_fd, F_DUPFD_CLOEXEC, WIRE_FILE_FD + 1), rc;
+	int to[2] = { -1, -1 }, from[2] = { -1, -1 }, file = fcntl(file_fd, F_DUPFD_CLOEXEC, WIRE_RING_FD + 1), ring = -1, rc;
+	size_t ring_size = memory_bytes / RING_SHARE;
 	char path[PATH_MAX + 64];
 
-	*child = (struct parquet_child){ 0, -1, -1 };
+	*child = (struct parquet_child){ .in = -1, .out = -1 };
 	rc = file < 0 ? -errno : find_program(folder, path, sizeof path, why);
 	if (rc < 0)
 		goto out;
@@ -146,13 +171,16 @@ int parquet_child_start(struct parquet_child *child, int file_fd, const char *fo
 		rc = move_pair_up(to);
 	if (rc == 0)
 		rc = move_pair_up(from);
+	ring_size = ring_size < WIRE_RING_MIN ? WIRE_RING_MIN : ring_size > WIRE_RING_MAX ? WIRE_RING_MAX : ring_size;
 	if (rc == 0)
-		rc = spawn(path, to[0], from[1], file, memory_bytes, &child->pid);
+		ring = make_ring(child, ring_size);
+	if (rc == 0)
+		rc = spawn(path, to[0], from[1], file, ring, memory_bytes > 2 * ring_size ? memory_bytes - ring_size : memory_bytes, &child->pid);
 	if (rc < 0) {
 		why_fail(why, -rc, "%s can't be started: %s", path, strerror(-rc));
 		goto out;
 	}
-	fcntl(from[0], F_SETPIPE_SZ, 1 << 20);	/* fewer turns; where that is too much, the usual 64 KiB do */
+	fcntl(from[0], F_SETPIPE_SZ, 1 << 20);	/* for what is too large for the ring; where that is too much, the usual 64 KiB do */
 	child->in = to[1];
 	child->out = from[0];
 	to[1] = from[0] = -1;
@@ -161,6 +189,8 @@ out:
 	close_pair(from);
 	if (file >= 0)
 		close(file);
+	if (ring >= 0)
+		close(ring);
 	return rc;
 }
 
@@ -175,7 +205,9 @@ void parquet_child_stop(struct parquet_child *child)
 		while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
-	*child = (struct parquet_child){ 0, -1, -1 };
+	if (child->ring)
+		munmap(child->ring, child->ring_size);
+	*child = (struct parquet_child){ .in = -1, .out = -1 };
 }
 
 /* ---- talking ---- */
@@ -219,31 +251,6 @@ static int read_exact(struct parquet_child *child, void *to, size_t len, struct 
 	return 0;
 }
 
-int parquet_child_read(struct parquet_child *child, uint32_t *out_kind, struct buf *out, struct why *why)
-{
-	uint32_t head[2], len;
-	char *place;
-	int rc = read_exact(child, head, sizeof head, why);
-
-	if (rc < 0)
-		return rc;
-	*out_kind = le32toh(head[0]);
-	len = le32toh(head[1]);
-	if (len > WIRE_FRAME_MAX || *out_kind < WIRE_HEADER || *out_kind > WIRE_FAILED)
-		return why_fail(why, EINVAL, "the reader of Parquet says what no reader says: are its version and ours the same?");
-	buf_reset(out);
-	place = buf_reserve(out, len);
-	if (!place)
-		return -ENOMEM;
-	rc = read_exact(child, place, len, why);
-	if (rc < 0)
-		return rc;
-	out->len = len;
-	if (*out_kind == WIRE_FAILED)
-		return why_fail(why, EINVAL, "%.*s", (int)(len < 300 ? len : 300), place);
-	return 0;
-}
-
 int parquet_child_write(struct parquet_child *child, const struct buf *frame, struct why *why)
 {
 	size_t at = 0;
@@ -259,3 +266,77 @@ int parquet_child_write(struct parquet_child *child, const struct buf *frame, st
 	}
 	return 0;
 }
+
+static int refuse_words(struct why *why)
+{
+	return why_fail(why, EINVAL, "the reader of Parquet says what no reader says: are its version and ours the same?");
+}
+
+/* Such words are few and short, so there is always room for them. One that is gone is found out when it is read from. */
+static void tell_position(struct parquet_child *child, uint64_t position)
+{
+	uint64_t said = htole64(position);
+
+	if (position - child->told < child->ring_size / 8)
+		return;
+	child->told = position;
+	while (send(child->in, &said, sizeof said, MSG_NOSIGNAL) < 0 && errno == EINTR)
+		;
+}
+
+/* In place of its position and length, which are in `out`, the piece itself: nobody can change what is copied while it is judged. */
+static int fetch_piece(struct parquet_child *child, struct buf *out, struct why *why)
+{
+	uint64_t position;
+	uint32_t len;
+	size_t offset;
+	char *place;
+
+	if (!child->ring || out->len != sizeof position + sizeof len)
+		return refuse_words(why);
+	memcpy(&position, out->data, sizeof position);
+	memcpy(&len, out->data + sizeof position, sizeof len);
+	position = le64toh(position);
+	len = le32toh(len);
+	offset = (size_t)(position % child->ring_size);
+	if (len > wire_ring_piece(child->ring_size) || len > child->ring_size - offset)
+		return refuse_words(why);
+	buf_reset(out);
+	place = buf_reserve(out, len);
+	if (!place)
+		return -ENOMEM;
+	memcpy(place, child->ring + offset, len);
+	out->len = len;
+	tell_position(child, wire_ring_next(position, len));
+	return 0;
+}
+
+int parquet_child_read(struct parquet_child *child, uint32_t *out_kind, struct buf *out, struct why *why)
+{
+	uint32_t head[2], len;
+	char *place;
+	int rc = read_exact(child, head, sizeof head, why);
+
+	if (rc < 0)
+		return rc;
+	*out_kind = le32toh(head[0]);
+	len = le32toh(head[1]);
+	if (len > WIRE_FRAME_MAX || *out_kind < WIRE_HEADER || *out_kind > WIRE_PLACED)
+		return refuse_words(why);
+	buf_reset(out);
+	place = buf_reserve(out, len);
+	if (!place)
+		return -ENOMEM;
+	rc = read_exact(child, place, len, why);
+	if (rc < 0)
+		return rc;
+	out->len = len;
+	if (*out_kind == WIRE_PLACED) {
+		*out_kind = WIRE_BATCH;
+		return fetch_piece(child, out, why);
+	}
+	if (*out_kind == WIRE_FAILED)
+		return why_fail(why, EINVAL, "%.*s", (int)(len < 300 ? len : 300), place);
+	return 0;
+}
+

@@ -299,7 +299,7 @@ struct batch_source *source_parquet_new(void)
 
 	if (!pq)
 		return NULL;
-	pq->child = (struct parquet_child){ 0, -1, -1 };
+	pq->child = (struct parquet_child){ .in = -1, .out = -1 };
 	return &pq->base;
 }
 

@@ -4,7 +4,7 @@
  * which is visible and durable. Beside them the bare program (bare_load.h), `redis-cli --pipe` of the same rows into a Redis that keeps nothing
  * on disk, and, with --feast, what Feast's materialize takes for a row. Daemon, bare program and Redis take turns in each round.
  *
- *	bench_import FOLDER PROGRAMS [--rows N] [--rounds N] [--large N] [--seconds N] [--redis PORT] [--feast PYTHON]
+ *	bench_import FOLDER PROGRAMS [--rows N] [--rounds N] [--large N] [--seconds N] [--redis PORT] [--feast PYTHON] [--formats N]
  *
  * Bytes are those that the daemon writes from the rename on, the change log, the fold and the checkpoint included. A direct write is open, write
  * and close of one value of a random entity on the mount.
@@ -19,7 +19,7 @@ enum { LATENCIES_MAX = 1 << 20, GROUP_WAIT_US = 1000 };
 
 struct setup {
 	const char *folder, *feast;
-	long rows, rounds, large, seconds, redis_port;
+	long rows, rounds, large, seconds, redis_port, formats;
 	int dir;
 	struct bench_daemon daemon;
 	pid_t redis;
@@ -252,6 +252,30 @@ static void measure_rounds(void)
 	       copy / (double)s.rounds, kb / 1e3 / (double)s.rounds);
 }
 
+/* First loads of the two formats in turns, nothing between them: N rounds, and nothing else is measured. */
+static void measure_formats(void)
+{
+	struct bench_figure parquet = { .name = "Parquet beside CSV", .cores = "unpinned", .unit = "ms", .target = 1 };
+
+	if (!s.has_parquet)
+		return;
+	for (long round = 0; round < s.formats; round++) {
+		double seconds[2], changed;
+
+		/* Either is first in every other round. */
+		for (int k = 0; k < 2; k++) {
+			bool is_parquet = (round + k) % 2;
+
+			start_new(NULL);
+			seconds[is_parquet] = import_copy(is_parquet ? "rows.parquet" : "rows.csv", &changed);
+			check("the first load", changed, (double)s.rows * 10);
+			bench_daemon_stop(&s.daemon);
+		}
+		bench_round(&parquet, seconds[1] * 1000, seconds[0] * 1000);
+	}
+	bench_print(&parquet);
+}
+
 /* Every value newer: skipped, then confirmed. */
 static void measure_confirming(void)
 {
@@ -467,7 +491,8 @@ static void parse(int argc, char **argv)
 	static char folder[BENCH_PATH], programs[BENCH_PATH];
 
 	if (argc < 3 || argc % 2 == 0)
-		bench_die("usage: bench_import FOLDER PROGRAMS [--rows N] [--rounds N] [--large N] [--seconds N] [--redis PORT] [--feast PYTHON]");
+		bench_die("usage: bench_import FOLDER PROGRAMS [--rows N] [--rounds N] [--large N] [--seconds N] [--redis PORT] [--feast PYTHON] "
+			  "[--formats N]");
 	if (!realpath(argv[1], folder) || !realpath(argv[2], programs))
 		bench_die("%s, %s: %s", argv[1], argv[2], strerror(errno));
 	s.folder = folder;
@@ -482,6 +507,8 @@ static void parse(int argc, char **argv)
 			s.seconds = bench_number(argv[i], argv[i + 1], 0);
 		else if (!strcmp(argv[i], "--redis"))
 			s.redis_port = bench_number(argv[i], argv[i + 1], 1024);
+		else if (!strcmp(argv[i], "--formats"))
+			s.formats = bench_number(argv[i], argv[i + 1], 1);
 		else if (!strcmp(argv[i], "--feast"))
 			s.feast = argv[i + 1];
 		else
@@ -499,6 +526,10 @@ int main(int argc, char **argv)
 	atexit(clean_up);
 	start_redis();
 	make_files();
+	if (s.formats) {
+		measure_formats();
+		return 0;
+	}
 	measure_rounds();
 	measure_confirming();
 	measure_trees();

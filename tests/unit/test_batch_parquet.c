@@ -249,7 +249,7 @@ static void test_damage(void)
 	free(bytes);
 }
 
-/* Left in the middle; and without its program. */
+/* More row groups than the ring holds at once, to the last row and in order; left in the middle; and without its program. */
 static void test_ends(void)
 {
 	struct batch_source_options options = { .parquet_folder = programs };
@@ -259,11 +259,21 @@ static void test_ends(void)
 	uint64_t line;
 	struct why why;
 
-	write_file("SELECT i AS user, i AS n FROM range(500000) t(i)", "");
+	write_file("SELECT i AS user, i AS n, repeat(md5(i::VARCHAR), 2) AS s FROM range(500000) t(i)", "");
 	NEED(batch_mapping_new(help.grp, NULL, &mapping, &why) == 0);
 	options.mapping = mapping;
 	NEED(batch_source_open(-1, file, &options, &source, &why) == 0);
 	CHECK_TEXT(slice_str(batch_source_format(source)), "Parquet");
+	for (uint64_t i = 0; i < 500000; i++) {
+		char want[16];
+
+		NEED(batch_source_next(source, &entity, &record, &line, &why) == 0);
+		snprintf(want, sizeof want, "%llu", (unsigned long long)i);
+		NEED(line == i + 1 && slice_equal(entity, slice_str(want)));
+	}
+	CHECK_INT(batch_source_next(source, &entity, &record, &line, &why), -ENOENT);
+	batch_source_close(source);
+	NEED(batch_source_open(-1, file, &options, &source, &why) == 0);
 	CHECK_INT(batch_source_next(source, &entity, &record, &line, &why), 0);
 	batch_source_close(source);
 	options.parquet_folder = "/nonexistent";
@@ -276,8 +286,12 @@ static void test_ends(void)
 static void test_impostors(void)
 {
 	static const char *const scripts[] = { "exit 5", "kill -9 0", "printf 'FPQ1\\377\\377\\377\\377'", "printf 'hello, hello'", "printf 'FPQ1'",
-					       "printf 'FPQ1\\002\\000\\000\\000ab'", "printf 'JPQ1\\004\\000\\000\\000oops'" };
-	static const char *const say[] = { "ended with 5", "signal 9", "no reader says", "no reader says", "ended with 0", "damaged", "oops" };
+					       "printf 'FPQ1\\002\\000\\000\\000ab'", "printf 'JPQ1\\004\\000\\000\\000oops'",
+					       "printf 'KPQ1\\004\\000\\000\\000\\000\\000\\000\\000'",
+					       "printf 'KPQ1\\014\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000\\000\\377\\377\\377\\377'",
+					       "printf 'KPQ1\\014\\000\\000\\000\\377\\377\\377\\377\\377\\377\\377\\377\\100\\000\\000\\000'" };
+	static const char *const say[] = { "ended with 5", "signal 9", "no reader says", "no reader says", "ended with 0", "damaged", "oops",
+					    "no reader says", "no reader says", "no reader says" };
 	char folder[] = "/tmp/featurefs-impostor-XXXXXX", path[PATH_MAX];
 
 	NEED(mkdtemp(folder));

@@ -28,9 +28,10 @@ int duckdb_load(const char *folder, struct duckdb *out, struct why *why)
 	if (!folder)
 		find_own_folder(own, sizeof own);
 	snprintf(path, sizeof path, "%s/libduckdb.so", folder ? folder : own);
-	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	/* Lazily: of its 25,000 calls a file takes some hundred, and binding the others takes milliseconds. */
+	library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
 	if (!library)
-		library = dlopen("libduckdb.so", RTLD_NOW | RTLD_LOCAL);
+		library = dlopen("libduckdb.so", RTLD_LAZY | RTLD_LOCAL);
 	if (!library)
 		return why_fail(why, ENOENT, "libduckdb.so is missing in %s, and Parquet can't be read without it: 'make setup' fetches it, "
 				"'make install' puts it there", folder ? folder : own);

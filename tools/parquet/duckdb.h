@@ -7,14 +7,16 @@
 #define PARQUET_DUCKDB_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "base/why.h"
 
 typedef uint64_t idx_t;
 typedef struct duckdb_handle *duckdb_database, *duckdb_connection, *duckdb_config, *duckdb_statement, *duckdb_pending, *duckdb_chunk,
-	*duckdb_vector;
+	*duckdb_vector, *duckdb_type, *duckdb_function, *duckdb_call;
+typedef void (*duckdb_called)(duckdb_call call, duckdb_chunk arguments, duckdb_vector out);
 
-enum { DUCKDB_OK = 0 };
+enum { DUCKDB_OK = 0, DUCKDB_BIGINT = 5, DUCKDB_ANY = 34 };
 
 struct duckdb_result {
 	idx_t deprecated_columns, deprecated_rows, deprecated_changed;
@@ -29,6 +31,13 @@ struct duckdb_string {
 	char start[4];		/* of the text; the rest of a short one is where a long one has its place */
 	const char *data;
 };
+
+enum { DUCKDB_SHORT_TEXT = 12 };	/* bytes of text that stand in the string itself */
+
+static inline const char *duckdb_text(const struct duckdb_string *s)
+{
+	return s->len <= DUCKDB_SHORT_TEXT ? (const char *)s + offsetof(struct duckdb_string, start) : s->data;
+}
 
 struct duckdb_list {
 	uint64_t offset, len;
@@ -55,7 +64,17 @@ struct duckdb_list {
 	X(void *, vector_get_data, (duckdb_vector vector)) \
 	X(uint64_t *, vector_get_validity, (duckdb_vector vector)) \
 	X(duckdb_vector, list_vector_get_child, (duckdb_vector vector)) \
-	X(idx_t, list_vector_get_size, (duckdb_vector vector))
+	X(idx_t, list_vector_get_size, (duckdb_vector vector)) \
+	X(duckdb_type, create_logical_type, (int type)) \
+	X(duckdb_function, create_scalar_function, (void)) \
+	X(void, scalar_function_set_name, (duckdb_function function, const char *name)) \
+	X(void, scalar_function_set_varargs, (duckdb_function function, duckdb_type type)) \
+	X(void, scalar_function_set_return_type, (duckdb_function function, duckdb_type type)) \
+	X(void, scalar_function_set_special_handling, (duckdb_function function)) \
+	X(void, scalar_function_set_volatile, (duckdb_function function)) \
+	X(void, scalar_function_set_function, (duckdb_function function, duckdb_called called)) \
+	X(int, register_scalar_function, (duckdb_connection con, duckdb_function function)) \
+	X(void, scalar_function_set_error, (duckdb_call call, const char *error))
 
 struct duckdb {
 #define X(type, name, args) type (*name) args;

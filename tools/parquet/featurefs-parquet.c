@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * featurefs-parquet: reads the Parquet file that is its descriptor 3 and writes it to its output as batches of columns; batch/parquet_wire.h
+ * featurefs-parquet: reads the Parquet file that is its descriptor 3 and gives it away as batches of columns; batch/parquet_wire.h
  * says how. The daemon starts one for each file: a large library on foreign bytes has no place in the process that holds the store, and
  * when it dies, one import fails. It opens no file by name but its own, and writes none.
  *
@@ -12,14 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 #include "batch/parquet_wire.h"
-#include "batch/source.h"
+#include "batch.h"
 #include "confine.h"
 #include "duckdb.h"
+#include "ring.h"
 
 #define FILE_PATH "/proc/self/fd/3"
 #define FILE_SQL "read_parquet('" FILE_PATH "')"
-
-enum { SHORT_TEXT = 12 };	/* bytes of text that stand in the library's string itself */
 
 struct column {
 	enum wire_kind kind;
@@ -36,8 +35,12 @@ struct reader {
 	uint64_t rows;
 	uint32_t *wanted;
 	size_t n_wanted;
+	struct ring ring;
 	struct buf out;
+	int given_rc;		/* what giving rows away failed with */
 };
+
+static struct reader reader_of_all;	/* one file, one process: the library calls back without saying for whom */
 
 /* ---- speaking ---- */
 
@@ -160,11 +163,6 @@ static int fail_duck(struct why *why, const char *text)
 	return why_fail(why, EINVAL, "the Parquet file can't be read: %s", line[0] ? line : "no reason given");
 }
 
-static const char *string_data(const struct duckdb_string *s)
-{
-	return s->len <= SHORT_TEXT ? (const char *)s + offsetof(struct duckdb_string, start) : s->data;
-}
-
 static int run(struct reader *reader, const char *sql, struct why *why)
 {
 	struct duckdb_result result = { 0 };
@@ -250,8 +248,8 @@ static int take_columns(struct reader *reader, duckdb_chunk chunk, idx_t n, stru
 	for (idx_t i = 0; i < n; i++) {
 		struct column *column = &reader->columns[reader->n_columns];
 
-		*column = (struct column){ .name = strndup(string_data(&names[i]), names[i].len),
-					   .type = strndup(string_data(&type_names[i]), type_names[i].len) };
+		*column = (struct column){ .name = strndup(duckdb_text(&names[i]), names[i].len),
+					   .type = strndup(duckdb_text(&type_names[i]), type_names[i].len) };
 		if (!column->name || !column->type)
 			return -ENOMEM;
 		judge_type(column);
@@ -335,10 +333,12 @@ static int read_wanted(struct reader *reader)
 	return rc;
 }
 
-/* SELECT CAST("a" AS BIGINT), "b", ... */
-static void build_select(const struct reader *reader, struct buf *sql)
+/* SELECT CAST("a" AS BIGINT), "b", ...; with a function, of which the columns are arguments. */
+static void build_select(const struct reader *reader, const char *function, struct buf *sql)
 {
 	buf_append_str(sql, "SELECT ");
+	if (function)
+		buf_printf(sql, "max(%s(", function);
 	for (size_t i = 0; i < reader->n_wanted; i++) {
 		const struct column *column = &reader->columns[reader->wanted[i]];
 		bool is_array = column->is_list && strcmp(column->type + strlen(column->type) - 2, "[]");
@@ -362,228 +362,11 @@ static void build_select(const struct reader *reader, struct buf *sql)
 		else if (cast)
 			buf_printf(sql, " AS %s%s)", cast, column->is_list ? "[]" : "");
 	}
-	buf_append_str(sql, " FROM " FILE_SQL);
+	buf_append_str(sql, function ? ")) FROM " FILE_SQL : " FROM " FILE_SQL);
 	buf_append_char(sql, '\0');
 }
 
 /* ---- batches ---- */
-
-/* One column of a chunk, as the library lays it out. */
-struct view {
-	enum wire_kind kind;
-	bool is_list;
-	const void *data;
-	const uint64_t *validity;	/* NULL: all are there */
-	const void *child;
-	const uint64_t *child_validity;
-	uint64_t child_len;
-};
-
-static bool is_there(const uint64_t *validity, uint64_t i)
-{
-	return !validity || (validity[i / 64] >> (i % 64) & 1);
-}
-
-/* Bytes of one element as it stands in memory there. */
-static size_t stride(enum wire_kind kind)
-{
-	unsigned size = wire_size(kind);
-
-	return kind == WIRE_DATE ? 4 : size ? size : sizeof(struct duckdb_string);
-}
-
-static size_t element_bytes(enum wire_kind kind, const void *data, uint64_t i)
-{
-	unsigned size = wire_size(kind);
-
-	return size ? size : 5 + (size_t)((const struct duckdb_string *)data)[i].len;
-}
-
-/* What row i of the column adds to a frame. */
-static uint64_t value_bytes(const struct view *view, uint64_t i)
-{
-	const struct duckdb_list *list;
-	uint64_t bytes = 9;
-
-	if (!is_there(view->validity, i))
-		return bytes;
-	if (!view->is_list)
-		return element_bytes(view->kind, view->data, i) + 1;
-	list = (const struct duckdb_list *)view->data + i;
-	if (wire_size(view->kind))
-		return bytes + list->len * (wire_size(view->kind) + 1u);
-	for (uint64_t k = 0; k < list->len && bytes <= BATCH_ROW_MAX; k++)
-		bytes += is_there(view->child_validity, list->offset + k) ? element_bytes(view->kind, view->child, list->offset + k) : 5;
-	return bytes;
-}
-
-/* Values [from, from + n) of a column. */
-struct span {
-	uint64_t from, n;
-	const bool *skip;	/* rows that were too large, by place in the span; NULL: none */
-};
-
-static void put_validity(struct buf *out, const uint64_t *validity, const struct span *span)
-{
-	bool has_nulls = span->skip;
-	char *place;
-
-	for (uint64_t i = 0; validity && !has_nulls && i < span->n; i++)
-		has_nulls = !is_there(validity, span->from + i);
-	buf_append_u8(out, has_nulls);
-	if (!has_nulls)
-		return;
-	place = buf_reserve(out, span->n);
-	for (uint64_t i = 0; place && i < span->n; i++)
-		place[i] = is_there(validity, span->from + i) && !(span->skip && span->skip[i]);
-	out->len += place ? span->n : 0;
-}
-
-static void put_dates(struct buf *out, const int32_t *days, const struct span *span)
-{
-	for (uint64_t i = 0; i < span->n; i++)
-		buf_append_u64(out, (uint64_t)(int64_t)days[span->from + i]);
-}
-
-static bool is_sent(const uint64_t *validity, const struct span *span, uint64_t i)
-{
-	return is_there(validity, span->from + i) && !(span->skip && span->skip[i]);
-}
-
-static void put_strings(struct buf *out, const struct duckdb_string *strings, const uint64_t *validity, const struct span *span)
-{
-	char *place = buf_reserve(out, span->n * 4);
-	uint64_t bytes = 0;
-
-	for (uint64_t i = 0; place && i < span->n; i++) {
-		uint32_t len = is_sent(validity, span, i) ? strings[span->from + i].len : 0;
-
-		memcpy(place + 4 * i, &len, sizeof len);
-		bytes += len;
-	}
-	out->len += place ? span->n * 4 : 0;
-	place = buf_reserve(out, bytes + SHORT_TEXT);
-	out->len += place ? bytes : 0;
-	for (uint64_t i = 0; place && i < span->n; i++) {
-		const struct duckdb_string *s = &strings[span->from + i];
-
-		if (!is_sent(validity, span, i))
-			continue;
-		/* What is short is copied with what stands behind it, which costs no look at its length; there is room for that. */
-		if (s->len <= SHORT_TEXT)
-			memcpy(place, string_data(s), SHORT_TEXT);
-		else
-			memcpy(place, s->data, s->len);
-		place += s->len;
-	}
-}
-
-static void put_scalars(struct buf *out, enum wire_kind kind, const void *data, const uint64_t *validity, const struct span *span)
-{
-	put_validity(out, validity, span);
-	if (kind == WIRE_DATE)
-		put_dates(out, data, span);
-	else if (wire_size(kind))
-		buf_append(out, (const char *)data + span->from * stride(kind), span->n * wire_size(kind));
-	else
-		put_strings(out, data, validity, span);
-}
-
-/* The stretches of elements that the rows' lists are, neighbours made one: lists need not stand one behind another. */
-static int collect_spans(const struct view *view, const struct span *rows, struct buf *out_spans)
-{
-	const struct duckdb_list *lists = view->data;
-	struct span *last = NULL;
-
-	for (uint64_t i = 0; i < rows->n; i++) {
-		const struct duckdb_list *list = &lists[rows->from + i];
-		struct span span = { list->offset, list->len, NULL };
-
-		if (!is_there(view->validity, rows->from + i) || (rows->skip && rows->skip[i]) || !list->len)
-			continue;
-		if (span.from > view->child_len || span.n > view->child_len - span.from)
-			return -EBADMSG;
-		if (last && last->from + last->n == span.from) {
-			last->n += span.n;
-			continue;
-		}
-		buf_append(out_spans, &span, sizeof span);
-		if (buf_error(out_spans) < 0)
-			return -ENOMEM;
-		last = (struct span *)(void *)(out_spans->data + out_spans->len - sizeof span);
-	}
-	return 0;
-}
-
-static bool has_null_element(const struct view *view, const struct span *spans, size_t n)
-{
-	for (size_t i = 0; view->child_validity && i < n; i++)
-		for (uint64_t k = 0; k < spans[i].n; k++)
-			if (!is_there(view->child_validity, spans[i].from + k))
-				return true;
-	return false;
-}
-
-/* Lengths and bytes of texts, or values of fixed size. */
-static void put_element_values(struct buf *out, const struct view *view, const struct span *spans, size_t n)
-{
-	const struct duckdb_string *strings = view->child;
-	unsigned size = wire_size(view->kind);
-
-	for (size_t i = 0; size && i < n; i++) {
-		if (view->kind == WIRE_DATE)
-			put_dates(out, view->child, &spans[i]);
-		else
-			buf_append(out, (const char *)view->child + spans[i].from * size, spans[i].n * size);
-	}
-	for (size_t i = 0; !size && i < n; i++)
-		for (uint64_t k = spans[i].from; k < spans[i].from + spans[i].n; k++)
-			buf_append_u32(out, is_there(view->child_validity, k) ? strings[k].len : 0);
-	for (size_t i = 0; !size && i < n; i++)
-		for (uint64_t k = spans[i].from; k < spans[i].from + spans[i].n; k++)
-			if (is_there(view->child_validity, k))
-				buf_append(out, string_data(&strings[k]), strings[k].len);
-}
-
-static int put_elements(struct buf *out, const struct view *view, const struct span *rows)
-{
-	struct buf parts = { 0 };
-	const struct span *spans;
-	size_t n;
-	bool has_nulls;
-	int rc = collect_spans(view, rows, &parts);
-
-	if (rc < 0)
-		goto out;
-	spans = (const struct span *)(void *)parts.data;
-	n = parts.len / sizeof *spans;
-	has_nulls = has_null_element(view, spans, n);
-	buf_append_u8(out, has_nulls);
-	for (size_t i = 0; has_nulls && i < n; i++)
-		for (uint64_t k = spans[i].from; k < spans[i].from + spans[i].n; k++)
-			buf_append_u8(out, is_there(view->child_validity, k));
-	put_element_values(out, view, spans, n);
-out:
-	buf_release(&parts);
-	return rc;
-}
-
-static int put_column(struct buf *out, const struct view *view, const struct span *rows)
-{
-	const struct duckdb_list *lists = view->data;
-
-	if (!view->is_list) {
-		put_scalars(out, view->kind, view->data, view->validity, rows);
-		return 0;
-	}
-	put_validity(out, view->validity, rows);
-	for (uint64_t i = 0; i < rows->n; i++) {
-		bool has_it = is_there(view->validity, rows->from + i) && !(rows->skip && rows->skip[i]);
-
-		buf_append_u32(out, has_it ? (uint32_t)lists[rows->from + i].len : 0);
-	}
-	return put_elements(out, view, rows);
-}
 
 static void look_at(const struct reader *reader, duckdb_chunk chunk, size_t i, struct view *out)
 {
@@ -601,79 +384,127 @@ static void look_at(const struct reader *reader, duckdb_chunk chunk, size_t i, s
 	out->child_len = duck->list_vector_get_size(vector);
 }
 
-/* Do all rows go into one frame, and none is too large? True where that is seen at a glance; most chunks are small. */
-static bool is_small(const struct view *views, size_t n_views, uint64_t n)
+static int send_placed(struct reader *reader, size_t len)
 {
-	uint64_t fixed = 0, bytes = 0;
+	struct buf *out = &reader->out;
 
-	for (size_t i = 0; i < n_views; i++) {
-		const struct duckdb_string *strings = views[i].data;
-
-		if (views[i].is_list)
-			return false;
-		fixed += 9 + 5;
-		for (uint64_t k = 0; !wire_size(views[i].kind) && k < n; k++)
-			bytes += is_there(views[i].validity, k) ? strings[k].len : 0;
-	}
-	return fixed + bytes < BATCH_ROW_MAX && n * fixed + bytes < WIRE_BATCH_BYTES;
+	begin_frame(out, WIRE_PLACED);
+	buf_append_u64(out, ring_commit(&reader->ring, len));
+	buf_append_u32(out, (uint32_t)len);
+	return send_frame(out);
 }
 
-/* How many rows from `from` on go into one frame; skip[k] says whether the k-th of them is too large to go at all. */
-static uint64_t choose_rows(const struct view *views, size_t n_views, uint64_t from, uint64_t n, bool *skip, bool *out_skips)
+/* In the ring where it fits, else by the pipe. Where it is known that `most` bytes are enough (else 0), it is made in its place. */
+static int send_batch(struct reader *reader, const struct view *views, const struct span *rows, const bool *skip, size_t most)
 {
-	uint64_t bytes = 0, k;
+	struct buf *out = &reader->out, placed = { 0 };
+	int rc = most ? ring_reserve(&reader->ring, most, &placed.data) : 0;
+	size_t len;
 
-	*out_skips = false;
-	if (from == 0 && is_small(views, n_views, n)) {
-		memset(skip, 0, n * sizeof *skip);
-		return n;
+	if (rc == 0 && placed.data) {
+		placed.cap = most;
+		rc = batch_put(&placed, views, reader->n_wanted, rows, skip);
+		return rc < 0 ? rc : send_placed(reader, placed.len);
 	}
-	for (k = 0; k < n && bytes < WIRE_BATCH_BYTES; k++) {
-		uint64_t row = 0;
-
-		for (size_t i = 0; i < n_views; i++)
-			row += value_bytes(&views[i], from + k);
-		skip[k] = row > BATCH_ROW_MAX;
-		*out_skips = *out_skips || skip[k];
-		bytes += skip[k] ? 9 * n_views : row;
-	}
-	return k;
+	begin_frame(out, WIRE_BATCH);
+	if (rc == 0)
+		rc = batch_put(out, views, reader->n_wanted, rows, skip);
+	if (rc == 0)
+		rc = buf_error(out);
+	if (rc < 0)
+		return rc;
+	len = out->len - WIRE_FRAME_HEAD;
+	rc = ring_reserve(&reader->ring, len, &placed.data);
+	if (rc < 0 || !placed.data)
+		return rc < 0 ? rc : send_frame(out);
+	memcpy(placed.data, out->data + WIRE_FRAME_HEAD, len);
+	return send_placed(reader, len);
 }
 
 static int take_rows(struct reader *reader, duckdb_chunk chunk, idx_t n, struct why *why)
 {
 	struct view *views = calloc(reader->n_wanted + 1, sizeof *views);
 	bool *skip = calloc(n, sizeof *skip), skips;
-	struct buf *out = &reader->out;
 	int rc = views && skip ? 0 : -ENOMEM;
+	size_t most;
 
 	(void)why;
 	for (size_t i = 0; rc == 0 && i < reader->n_wanted; i++)
 		look_at(reader, chunk, i, &views[i]);
-	for (uint64_t from = 0, some; rc == 0 && from < n; from += some) {
-		struct span rows;
-
-		some = choose_rows(views, reader->n_wanted, from, n - from, skip, &skips);
-		rows = (struct span){ from, some, skips ? skip : NULL };
-		begin_frame(out, WIRE_BATCH);
-		buf_append_u32(out, (uint32_t)some);
-		buf_append(out, skip, some);
-		for (size_t i = 0; rc == 0 && i < reader->n_wanted; i++)
-			rc = put_column(out, &views[i], &rows);
-		rc = rc < 0 ? rc : send_frame(out);
-		reader->rows += some;
+	most = rc == 0 ? batch_small(views, reader->n_wanted, n) : 0;
+	if (most)
+		rc = send_batch(reader, views, &(struct span){ 0, n, NULL }, skip, most);
+	for (uint64_t from = 0, some; rc == 0 && !most && from < n; from += some) {
+		some = batch_choose(views, reader->n_wanted, from, n - from, skip, &skips);
+		rc = send_batch(reader, views, &(struct span){ from, some, skips ? skip : NULL }, skip, 0);
 	}
+	reader->rows += n;
 	free(views);
 	free(skip);
 	return rc;
 }
 
-/* ---- */
+/* ---- rows ---- */
+
+/* A function in the question is handed the columns where they lie; an answer is a copy of them. */
+static void give_rows(duckdb_call call, duckdb_chunk chunk, duckdb_vector out)
+{
+	struct reader *reader = &reader_of_all;
+	idx_t n = reader->duck.data_chunk_get_size(chunk);
+
+	if (reader->given_rc == 0)
+		reader->given_rc = take_rows(reader, chunk, n, NULL);
+	if (reader->given_rc < 0)
+		reader->duck.scalar_function_set_error(call, "rows can't be given away");
+	memset(reader->duck.vector_get_data(out), 0, n * sizeof(int64_t));
+}
+
+static int add_function(struct reader *reader, const char *name)
+{
+	const struct duckdb *duck = &reader->duck;
+	duckdb_function function = duck->create_scalar_function();
+
+	duck->scalar_function_set_name(function, name);
+	duck->scalar_function_set_varargs(function, duck->create_logical_type(DUCKDB_ANY));
+	duck->scalar_function_set_return_type(function, duck->create_logical_type(DUCKDB_BIGINT));
+	duck->scalar_function_set_special_handling(function);	/* nulls are for it to see */
+	duck->scalar_function_set_volatile(function);
+	duck->scalar_function_set_function(function, give_rows);
+	return duck->register_scalar_function(reader->con, function) == DUCKDB_OK ? 0 : -ENOSYS;
+}
+
+static bool wants_lists(const struct reader *reader)
+{
+	for (size_t i = 0; i < reader->n_wanted; i++)
+		if (reader->columns[reader->wanted[i]].is_list)
+			return true;
+	return false;
+}
+
+/* Rows come in the file's order, for the library has one thread. */
+static int send_rows(struct reader *reader, struct why *why)
+{
+	/* The elements of lists are sure to lie flat only in an answer. */
+	const char *function = wants_lists(reader) ? NULL : "featurefs_give";
+	struct buf sql = { 0 };
+	int rc = function ? add_function(reader, function) : 0;
+
+	build_select(reader, function, &sql);
+	reader->rows = 0;
+	if (rc == 0)
+		rc = buf_error(&sql);
+	if (rc == 0)
+		rc = function ? run(reader, sql.data, why) : ask(reader, sql.data, take_rows, why);
+	buf_release(&sql);
+	if (reader->given_rc == 0)
+		return rc;
+	why->text[0] = '\0';
+	return reader->given_rc;
+}
 
 /* From the file's columns to the last of its rows. */
 static int read_file(struct reader *reader, uint64_t memory, struct why *why)
 {
-	struct buf sql = { 0 };
 	int rc = open_duck(reader, memory, why);
 
 	if (rc == 0)
@@ -684,12 +515,8 @@ static int read_file(struct reader *reader, uint64_t memory, struct why *why)
 		rc = send_header(reader);
 	if (rc == 0)
 		rc = read_wanted(reader);
-	if (rc < 0)
-		return rc;
-	build_select(reader, &sql);
-	reader->rows = 0;
-	rc = buf_error(&sql) < 0 ? -ENOMEM : ask(reader, sql.data, take_rows, why);
-	buf_release(&sql);
+	if (rc == 0)
+		rc = send_rows(reader, why);
 	if (rc < 0)
 		return rc;
 	begin_frame(&reader->out, WIRE_END);
@@ -699,7 +526,7 @@ static int read_file(struct reader *reader, uint64_t memory, struct why *why)
 
 int main(int argc, char **argv)
 {
-	struct reader reader = { 0 };
+	struct reader *reader = &reader_of_all;
 	struct why why = { "" };
 	unsigned long long memory = argc == 2 ? strtoull(argv[1], NULL, 10) : 0;
 	int rc;
@@ -708,12 +535,13 @@ int main(int argc, char **argv)
 		fprintf(stderr, "featurefs-parquet is started by featurefs, to read one Parquet file\n");
 		return 2;
 	}
-	rc = duckdb_load(NULL, &reader.duck, &why);
+	rc = duckdb_load(NULL, &reader->duck, &why);
 	if (rc == 0) {
+		ring_open(&reader->ring);
 		confine(memory);
-		rc = read_file(&reader, memory, &why);
+		rc = read_file(reader, memory, &why);
 	}
 	if (rc < 0 && rc != -EPIPE)
-		send_failure(&reader, &why);
+		send_failure(reader, &why);
 	_exit(rc == 0 ? 0 : 3);		/* the library's own end is of no use to anybody */
 }
