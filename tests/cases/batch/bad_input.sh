@@ -42,6 +42,9 @@ rows 1 1000 2 | gzip | head -c 1000 | refused cut.csv.gz '.'
 mv "$drop/.empty.csv" "$drop/empty.csv"
 ended g empty.csv failed
 matches "$(field g empty.csv reason)" 'empty'
+stat "$drop/empty.csv" > /dev/null
+printf 'user,a,b\nu1,1,x\n' > "$drop/empty.csv"		# it may be filled where it is
+loaded g empty.csv
 ok bad files of many kinds
 
 # One line of 2 GiB, which takes no room on the disk; and as much in a few kilobytes.
