@@ -16,11 +16,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static const char program_name[] = "featurefs-parquet";
-enum { RING_SHARE = 8 };			/* of its memory goes to the ring */
+enum {
+	RING_SHARE = 8,			/* so much of its memory goes to the ring, */
+	RING_TIMES = 4,			/* and not more than so many times the file */
+};
 static const int silence_ms = 10 * 60 * 1000;	/* a batch is some megabytes: whatever says nothing for so long is stuck */
 
 /* ---- finding ---- */
@@ -74,6 +78,16 @@ static void close_pair(int pair[2])
 	for (unsigned i = 0; i < 2; i++)
 		if (pair[i] >= 0)
 			close(pair[i]);
+}
+
+static size_t choose_ring(int file_fd, size_t memory_bytes)
+{
+	size_t size = memory_bytes / RING_SHARE < WIRE_RING_MAX ? memory_bytes / RING_SHARE : WIRE_RING_MAX;
+	struct stat st;
+
+	if (fstat(file_fd, &st) == 0 && (uint64_t)st.st_size < size / RING_TIMES)
+		size = (size_t)st.st_size * RING_TIMES;
+	return (size < WIRE_RING_MIN ? WIRE_RING_MIN : size) / 4096 * 4096;
 }
 
 /* Memory whose size nobody can change any more, for a mapping must not end under its reader's feet. Returns its descriptor; -1, and all goes
@@ -157,7 +171,7 @@ static int spawn(const char *path, int in, int out, int file, int ring, size_t m
 int parquet_child_start(struct parquet_child *child, int file_fd, const char *folder, size_t memory_bytes, struct why *why)
 {
 	int to[2] = { -1, -1 }, from[2] = { -1, -1 }, file = fcntl(file_fd, F_DUPFD_CLOEXEC, WIRE_RING_FD + 1), ring = -1, rc;
-	size_t ring_size = memory_bytes / RING_SHARE;
+	size_t ring_size = choose_ring(file_fd, memory_bytes);
 	char path[PATH_MAX + 64];
 
 	*child = (struct parquet_child){ .in = -1, .out = -1 };
@@ -171,7 +185,6 @@ int parquet_child_start(struct parquet_child *child, int file_fd, const char *fo
 		rc = move_pair_up(to);
 	if (rc == 0)
 		rc = move_pair_up(from);
-	ring_size = ring_size < WIRE_RING_MIN ? WIRE_RING_MIN : ring_size > WIRE_RING_MAX ? WIRE_RING_MAX : ring_size;
 	if (rc == 0)
 		ring = make_ring(child, ring_size);
 	if (rc == 0)
@@ -181,6 +194,10 @@ int parquet_child_start(struct parquet_child *child, int file_fd, const char *fo
 		goto out;
 	}
 	fcntl(from[0], F_SETPIPE_SZ, 1 << 20);	/* for what is too large for the ring; where that is too much, the usual 64 KiB do */
+#ifdef MADV_POPULATE_READ
+	if (child->ring)
+		madvise(child->ring, ring_size, MADV_POPULATE_READ);	/* while it starts; else it would wait for each page */
+#endif
 	child->in = to[1];
 	child->out = from[0];
 	to[1] = from[0] = -1;
