@@ -41,7 +41,6 @@ void row_release(struct row *row)
 	free(row->var_at);
 	buf_release(&row->var);
 	buf_release(&row->entity);
-	buf_release(&row->record);
 	*row = (struct row){ 0 };
 }
 
@@ -211,10 +210,8 @@ static void settle_var(struct row *row)
 
 int row_finish(struct row *row, uint8_t flags, int64_t event_ns, uint64_t line, struct why *why)
 {
-	struct record_stamp stamp = { .event_ns = event_ns, .origin = line, .lane = RECORD_LANE_BATCH };
 	const struct record_cell *cells = row->cells;
 	size_t n = row->n;
-	int rc;
 
 	if (row->has_var) {
 		if (buf_error(&row->var) < 0)
@@ -228,9 +225,8 @@ int row_finish(struct row *row, uint8_t flags, int64_t event_ns, uint64_t line, 
 				row->some[n++] = row->cells[i];
 		cells = row->some;
 	}
-	buf_reset(&row->record);
-	rc = record_pack(flags, &stamp, cells, n, &row->record);
-	if (rc == -EFBIG || (rc == 0 && row->record.len > BATCH_ROW_MAX))
-		rc = why_fail(why, EFBIG, "the row has more than %d bytes of values", BATCH_ROW_MAX);
-	return rc;
+	if (record_packed_len(flags, cells, n) > BATCH_ROW_MAX)
+		return why_fail(why, EFBIG, "the row has more than %d bytes of values", BATCH_ROW_MAX);
+	row->done = (struct row_cells){ flags, { .event_ns = event_ns, .origin = line, .lane = RECORD_LANE_BATCH }, cells, n };
+	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One row while it is being typed: values in, a record out. Reused from row to row without allocating. Private to batch. */
+/* One row while it is being typed: values in, cells out. Reused from row to row without allocating. Private to batch. */
 #ifndef BATCH_ROW_H
 #define BATCH_ROW_H
 
@@ -9,6 +9,14 @@
 #include "store/record.h"
 
 struct yyjson_val;
+
+/* What record_pack takes. */
+struct row_cells {
+	uint8_t flags;
+	struct record_stamp stamp;
+	const struct record_cell *cells;
+	size_t n;
+};
 
 struct row {
 	const struct batch_mapping *mapping;
@@ -20,7 +28,8 @@ struct row {
 	struct buf var;			/* stored bytes that were made here */
 	size_t *var_at;			/* where in `var` those of a value begin, + 1; 0: not there */
 	bool has_var, has_absent;
-	struct buf entity, record;
+	struct buf entity;
+	struct row_cells done;		/* the row once it is finished */
 };
 
 /* `targets` are indexes of mapping->targets, ascending. */
@@ -51,7 +60,7 @@ static inline void row_state(struct row *row, unsigned i, enum record_state stat
 void row_var_begin(struct row *row, unsigned i);
 void row_var_end(struct row *row, unsigned i);
 
-/* Packs it into row->record. `flags` are of the record: RECORD_EXISTS, or RECORD_TOMB alone for an entity that is deleted.
+/* Gives row->done, good until the next row_begin. `flags` are of the record: RECORD_EXISTS, or RECORD_TOMB alone for an entity that is deleted.
  * -EFBIG, -ENOMEM. */
 int row_finish(struct row *row, uint8_t flags, int64_t event_ns, uint64_t line, struct why *why);
 

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "batch/ahead.h"
+#include "batch/row.h"
 #include "batch/screen.h"
 #include "batch/sort.h"
 #include "batch/source.h"
@@ -135,26 +136,30 @@ static int reject_row(void *arg, uint64_t line, struct slice entity, int rc, con
 	return ++run->refused % LOOK_EVERY ? 0 : look_reading(run);
 }
 
-static int add_row(struct run *run, struct slice entity, struct slice record)
+/* The next row goes to where rows go: what screens looks into records, the sort makes its own of the cells. 1; 0: there is none. */
+static int read_row(struct run *run)
 {
-	int rc;
+	struct slice entity, record;
+	struct row_cells row;
+	uint64_t line;
+	int rc = run->screening ? batch_source_next(run->source, &entity, &record, &line, run->why) :
+		batch_source_next_cells(run->source, &entity, &row, &line, run->why);
 
-	if (run->screening)
-		return screening_add(run->screening, entity, record, run->why);
-	rc = batch_sort_add(run->sort, entity, record);
-	return rc < 0 ? why_fail(run->why, -rc, "rows cannot be sorted: %s", strerror(-rc)) : 0;
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	rc = run->screening ? screening_add(run->screening, entity, record, run->why) :
+		batch_sort_add_cells(run->sort, entity, row.flags, &row.stamp, row.cells, row.n);
+	if (rc < 0 && !run->screening)
+		why_fail(run->why, -rc, "rows cannot be sorted: %s", strerror(-rc));
+	return rc < 0 ? rc : 1;
 }
 
 static int read_rows(struct run *run)
 {
-	struct slice entity, record;
-	uint64_t line, next = 0, steps = 0;
+	uint64_t next = 0, steps = 0;
 	int rc;
 
-	while ((rc = batch_source_next(run->source, &entity, &record, &line, run->why)) == 0) {
-		rc = add_row(run, entity, record);
-		if (rc < 0)
-			return rc;
+	while ((rc = read_row(run)) > 0) {
 		run->rows++;
 		if (++steps < next)
 			continue;
@@ -163,7 +168,7 @@ static int read_rows(struct run *run)
 		if (rc < 0)
 			return rc;
 	}
-	return rc == -ENOENT ? 0 : rc;
+	return rc;
 }
 
 /* Columns that nothing takes, kept for the report. */

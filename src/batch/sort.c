@@ -336,21 +336,57 @@ static int next_chunk(struct batch_sort *sort, size_t need)
 	return chunk_new(bytes, &sort->filling);
 }
 
+static bool is_entity(struct slice entity)
+{
+	return entity.len && entity.len <= TEXT_ENTITY_MAX && !memchr(entity.data, 0, entity.len);
+}
+
+/* A place for the record behind its entity. */
+static int add_place(struct batch_sort *sort, struct slice entity, size_t len, char **out_place)
+{
+	int rc = sort->filling ? chunk_add(sort->filling, entity, len, out_place) : -E2BIG;
+
+	if (rc != -E2BIG)
+		return rc;
+	rc = next_chunk(sort, ROW_HEAD + entity.len + len);
+	return rc < 0 ? rc : chunk_add(sort->filling, entity, len, out_place);
+}
+
 int batch_sort_add(struct batch_sort *sort, struct slice entity, struct slice record)
 {
+	char *place;
 	int rc;
 
-	if (!entity.len || entity.len > TEXT_ENTITY_MAX || record.len > RECORD_MAX || memchr(entity.data, 0, entity.len))
+	if (!is_entity(entity) || record.len > RECORD_MAX)
 		return -EINVAL;
 	rc = sort_pack(&sort->shapes, record, &sort->packed);
 	if (rc < 0)
 		return rc;
-	record = buf_slice(&sort->packed);
-	rc = sort->filling ? chunk_add(sort->filling, entity, record) : -E2BIG;
-	if (rc != -E2BIG)
-		return rc;
-	rc = next_chunk(sort, row_len(entity, record));
-	return rc < 0 ? rc : chunk_add(sort->filling, entity, record);
+	rc = add_place(sort, entity, sort->packed.len, &place);
+	if (rc == 0 && sort->packed.len)
+		memcpy(place, sort->packed.data, sort->packed.len);
+	return rc;
+}
+
+int batch_sort_add_cells(struct batch_sort *sort, struct slice entity, uint8_t flags, const struct record_stamp *stamp,
+			 const struct record_cell *cells, size_t n)
+{
+	unsigned shape;
+	size_t len = sort_packed_len(&sort->shapes, flags, stamp, cells, n, &shape);
+	char *place;
+	int rc;
+
+	if (!len) {
+		buf_reset(&sort->given);
+		rc = record_pack(flags, stamp, cells, n, &sort->given);
+		return rc < 0 ? rc : batch_sort_add(sort, entity, buf_slice(&sort->given));
+	}
+	if (!is_entity(entity) || len > RECORD_MAX)
+		return -EINVAL;
+	rc = add_place(sort, entity, len, &place);
+	if (rc == 0)
+		sort_pack_cells(shape, stamp, cells, n, place);
+	return rc;
 }
 
 int batch_sort_finish(struct batch_sort *sort)

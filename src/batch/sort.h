@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "base/buf.h"
 #include "base/slice.h"
+#include "store/record.h"
 
 struct batch_sort;
 
@@ -21,6 +22,9 @@ struct batch_sort;
 int batch_sort_new(int dir_fd, size_t memory_bytes, struct batch_sort **out);
 /* Copies both. -ENOSPC and other errors of files, -ENOMEM, -EBADMSG (no record): the sort is then of no use but to be freed. */
 int batch_sort_add(struct batch_sort *sort, struct slice entity, struct slice record);
+/* The same for a record that is not made yet; the arguments are those of record_pack, which it need not come to. */
+int batch_sort_add_cells(struct batch_sort *sort, struct slice entity, uint8_t flags, const struct record_stamp *stamp,
+			 const struct record_cell *cells, size_t n);
 int batch_sort_finish(struct batch_sort *sort);
 /* In byte order of entities, each once; borrowed until the next call. -ENOENT at the end. */
 int batch_sort_next(struct batch_sort *sort, struct slice *out_entity, struct slice *out_record);

@@ -86,9 +86,9 @@ static void note_entity(struct chunk *chunk, struct slice entity)
 	}
 }
 
-int chunk_add(struct chunk *chunk, struct slice entity, struct slice record)
+int chunk_add(struct chunk *chunk, struct slice entity, size_t record_len, char **out_place)
 {
-	size_t len = row_len(entity, record);
+	size_t len = ROW_HEAD + entity.len + record_len;
 
 	if (len > chunk->cap - chunk->len)
 		return -E2BIG;
@@ -101,7 +101,7 @@ int chunk_add(struct chunk *chunk, struct slice entity, struct slice record)
 		chunk->entries = grown;
 		chunk->cap_entries = cap;
 	}
-	row_write(chunk->data + chunk->len, entity, record);
+	*out_place = row_begin_write(chunk->data + chunk->len, entity, record_len);
 	note_entity(chunk, entity);
 	chunk->entries[chunk->n++].at = (uint32_t)chunk->len;
 	chunk->len += len;

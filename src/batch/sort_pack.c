@@ -26,15 +26,14 @@ struct shape {
 
 /* ---- packing ---- */
 
-static bool has_shape(const struct record *rec, const struct record_stamp *stamp)
+static bool can_have_shape(uint8_t flags, const struct record_stamp *stamp, size_t n)
 {
-	return rec->stamps == 1 && !(rec->flags & RECORD_TOMB) && rec->cells <= CELLS_MAX && stamp->ingest_ns == 0 && stamp->source == 0 &&
-	       stamp->lane == RECORD_LANE_BATCH;
+	return !(flags & RECORD_TOMB) && n <= CELLS_MAX && stamp->ingest_ns == 0 && stamp->source == 0 && stamp->lane == RECORD_LANE_BATCH;
 }
 
-static bool is_shape(const struct shape *shape, const struct record *rec, const struct record_cell *cells)
+static bool is_shape(const struct shape *shape, uint8_t flags, const struct record_cell *cells, size_t n)
 {
-	if (shape->n != rec->cells || shape->flags != rec->flags)
+	if (shape->n != n || shape->flags != flags)
 		return false;
 	for (unsigned i = 0; i < shape->n; i++)
 		if (shape->cells[i].slot != cells[i].slot || shape->cells[i].state != cells[i].state || shape->cells[i].type != cells[i].type)
@@ -43,23 +42,23 @@ static bool is_shape(const struct shape *shape, const struct record *rec, const 
 }
 
 /* The number of the record's shape, which becomes one if there is room; 0. The last one is the likeliest. */
-static unsigned find_shape(struct shapes *shapes, const struct record *rec, const struct record_cell *cells)
+static unsigned find_shape(struct shapes *shapes, uint8_t flags, const struct record_cell *cells, size_t n_cells)
 {
 	unsigned n = atomic_load_explicit(&shapes->n, memory_order_relaxed);
 	struct shape *shape;
 
-	if (shapes->last && is_shape(shapes->list[shapes->last], rec, cells))
+	if (shapes->last && is_shape(shapes->list[shapes->last], flags, cells, n_cells))
 		return shapes->last;
 	for (unsigned i = 1; i <= n; i++)
-		if (is_shape(shapes->list[i], rec, cells))
+		if (is_shape(shapes->list[i], flags, cells, n_cells))
 			return shapes->last = i;
 	if (n == SHAPES_MAX)
 		return 0;
-	shape = malloc(sizeof *shape + rec->cells * sizeof *cells);
+	shape = malloc(sizeof *shape + n_cells * sizeof *cells);
 	if (!shape)
 		return 0;
-	shape->flags = rec->flags;
-	shape->n = rec->cells;
+	shape->flags = flags;
+	shape->n = (unsigned)n_cells;
 	for (unsigned i = 0; i < shape->n; i++) {
 		shape->cells[i] = cells[i];
 		shape->cells[i].value = slice_of(NULL, 0);
@@ -67,6 +66,25 @@ static unsigned find_shape(struct shapes *shapes, const struct record *rec, cons
 	shapes->list[n + 1] = shape;
 	atomic_store_explicit(&shapes->n, n + 1, memory_order_release);
 	return shapes->last = n + 1;
+}
+
+/* All but the values; returns where they go. */
+static char *pack_head(unsigned shape, const struct record_stamp *stamp, const struct record_cell *cells, size_t n, char *p)
+{
+	*p = (char)shape;
+	memcpy(p + 1, &stamp->event_ns, sizeof stamp->event_ns);
+	memcpy(p + 9, &stamp->origin, sizeof stamp->origin);
+	p += FIXED;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t len = (uint32_t)cells[i].value.len;
+
+		*p++ = (char)(len < LONG ? len : LONG);
+		if (len >= LONG) {
+			memcpy(p, &len, sizeof len);
+			p += sizeof len;
+		}
+	}
+	return p;
 }
 
 static int pack_as_is(struct slice record, struct buf *out)
@@ -89,34 +107,50 @@ int sort_pack(struct shapes *shapes, struct slice record, struct buf *out)
 	if (record_view(record, &rec) < 0 || !rec.data || !rec.stamps)
 		return pack_as_is(record, out);
 	record_stamp(&rec, 0, &stamp);
-	if (!has_shape(&rec, &stamp))
+	if (rec.stamps != 1 || !can_have_shape(rec.flags, &stamp, rec.cells))
 		return pack_as_is(record, out);
 	if (record_cells(&rec, cells, &values) < 0)
 		return pack_as_is(record, out);
-	shape = find_shape(shapes, &rec, cells);
+	shape = find_shape(shapes, rec.flags, cells, rec.cells);
 	if (!shape)
 		return pack_as_is(record, out);
 	p = buf_reserve(out, FIXED + record.len);	/* a cell of the record is longer than its length here */
 	if (!p)
 		return -ENOMEM;
-	*p = (char)shape;
-	memcpy(p + 1, &stamp.event_ns, sizeof stamp.event_ns);
-	memcpy(p + 9, &stamp.origin, sizeof stamp.origin);
-	p += FIXED;
-	for (unsigned i = 0; i < rec.cells; i++) {
-		uint32_t len = (uint32_t)cells[i].value.len;
-
-		*p++ = (char)(len < LONG ? len : LONG);
-		if (len >= LONG) {
-			memcpy(p, &len, sizeof len);
-			p += sizeof len;
-		}
-	}
+	p = pack_head(shape, &stamp, cells, rec.cells, p);
 	if (values.len)
 		memcpy(p, values.data, values.len);
 	p += values.len;
 	out->len = (size_t)(p - out->data);
 	return 0;
+}
+
+size_t sort_packed_len(struct shapes *shapes, uint8_t flags, const struct record_stamp *stamp, const struct record_cell *cells, size_t n,
+		       unsigned *out_shape)
+{
+	size_t len = FIXED + n;
+
+	*out_shape = n && can_have_shape(flags, stamp, n) ? find_shape(shapes, flags, cells, n) : 0;
+	if (!*out_shape)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		len += cells[i].value.len + (cells[i].value.len < LONG ? 0 : sizeof(uint32_t));
+	return len;
+}
+
+void sort_pack_cells(unsigned shape, const struct record_stamp *stamp, const struct record_cell *cells, size_t n, char *to)
+{
+	to = pack_head(shape, stamp, cells, n, to);
+	for (size_t i = 0; i < n; i++) {
+		size_t len = cells[i].value.len;
+
+		/* Most are of a size that is one move. */
+		if (len == 8)
+			memcpy(to, cells[i].value.data, 8);
+		else if (len)
+			memcpy(to, cells[i].value.data, len);
+		to += len;
+	}
 }
 
 /* ---- unpacking ---- */

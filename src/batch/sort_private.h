@@ -37,15 +37,22 @@ static inline struct slice row_record(const char *row)
 	return slice_of(row + ROW_HEAD + (uint8_t)row[4], len);
 }
 
-static inline void row_write(char *to, struct slice entity, struct slice record)
+/* All but the record; returns its place. */
+static inline char *row_begin_write(char *to, struct slice entity, size_t record_len)
 {
-	uint32_t len = (uint32_t)record.len;
+	uint32_t len = (uint32_t)record_len;
 
 	memcpy(to, &len, sizeof len);
 	to[4] = (char)entity.len;
 	memcpy(to + ROW_HEAD, entity.data, entity.len);
+	return to + ROW_HEAD + entity.len;
+}
+
+static inline void row_write(char *to, struct slice entity, struct slice record)
+{
+	to = row_begin_write(to, entity, record.len);
 	if (record.len)
-		memcpy(to + ROW_HEAD + entity.len, record.data, record.len);
+		memcpy(to, record.data, record.len);
 }
 
 /* Eight bytes of an entity from `from` on, such that numbers are in the order of the bytes. No entity holds a NUL. */
@@ -83,6 +90,11 @@ struct shapes {
 
 /* Packs a record; replaces what `out` has. -ENOMEM. One thread at a time. */
 int sort_pack(struct shapes *shapes, struct slice record, struct buf *out);
+/* The same of a record that was not made yet, in two steps, so that it is written where it stays: its length (0: it can't be packed but from a
+ * record; *out_shape is for the second step), then its bytes. */
+size_t sort_packed_len(struct shapes *shapes, uint8_t flags, const struct record_stamp *stamp, const struct record_cell *cells, size_t n,
+		       unsigned *out_shape);
+void sort_pack_cells(unsigned shape, const struct record_stamp *stamp, const struct record_cell *cells, size_t n, char *to);
 /* The record, in the packed bytes or in the scratch. Any thread. -EBADMSG, -ENOMEM. */
 int sort_unpack(const struct shapes *shapes, struct slice packed, struct buf *scratch, struct slice *out);
 void shapes_release(struct shapes *shapes);
@@ -111,8 +123,8 @@ int chunk_new(size_t bytes, struct chunk **out);
 void chunk_touch(struct chunk *chunk);
 void chunk_free(struct chunk *chunk);		/* NULL is fine */
 size_t chunk_bytes(const struct chunk *chunk);
-/* 0; -E2BIG: it has no room for the row; -ENOMEM. */
-int chunk_add(struct chunk *chunk, struct slice entity, struct slice record);
+/* A row whose record the caller writes to *out_place. 0; -E2BIG: there is no room for it; -ENOMEM. */
+int chunk_add(struct chunk *chunk, struct slice entity, size_t record_len, char **out_place);
 int chunk_sort(struct chunk *chunk);
 /* The first entry whose entity is not below; chunk->n if there is none. */
 size_t chunk_lower(const struct chunk *chunk, struct slice entity);

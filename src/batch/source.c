@@ -131,10 +131,23 @@ int batch_source_open(int dir_fd, const char *name, const struct batch_source_op
 	return batch_source_open_fd(fd, name, options, out, why);
 }
 
+int batch_source_next_cells(struct batch_source *source, struct slice *out_entity, struct row_cells *out, uint64_t *out_line, struct why *why)
+{
+	return source->ops->next(source, out_entity, out, out_line, why);
+}
+
 int batch_source_next(struct batch_source *source, struct slice *out_entity, struct slice *out_record, uint64_t *out_line,
 		      struct why *why)
 {
-	return source->ops->next(source, out_entity, out_record, out_line, why);
+	struct row_cells row;
+	int rc = source->ops->next(source, out_entity, &row, out_line, why);
+
+	if (rc < 0)
+		return rc;
+	buf_reset(&source->record);
+	rc = record_pack(row.flags, &row.stamp, row.cells, row.n, &source->record);
+	*out_record = buf_slice(&source->record);
+	return rc;
 }
 
 void batch_source_progress(struct batch_source *source, uint64_t *out_done_bytes, uint64_t *out_total_bytes)
@@ -163,6 +176,7 @@ void batch_source_close(struct batch_source *source)
 		return;
 	input = source->input;
 	free(source->name);
+	buf_release(&source->record);
 	if (source->ops)
 		source->ops->close(source);
 	else

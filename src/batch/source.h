@@ -59,6 +59,9 @@ int batch_source_open_fd(int takes_fd, const char *name, const struct batch_sour
  * is not all of it. */
 int batch_source_next(struct batch_source *source, struct slice *out_entity, struct slice *out_record, uint64_t *out_line,
 		      struct why *why);
+/* The same, its record not made yet: for whoever makes something else of it. */
+struct row_cells;
+int batch_source_next_cells(struct batch_source *source, struct slice *out_entity, struct row_cells *out, uint64_t *out_line, struct why *why);
 /* Any thread. */
 void batch_source_progress(struct batch_source *source, uint64_t *out_done_bytes, uint64_t *out_total_bytes);
 /* Appends the names of columns that nothing takes, "a, b, c", each once; nothing if there are none. At the end of a file of JSON Lines

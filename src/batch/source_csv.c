@@ -353,8 +353,7 @@ static int reject_long(struct csv *csv, uint64_t line)
 	return source_reject(&csv->base, line, slice_of(NULL, 0), -EFBIG, &why);
 }
 
-static int csv_next(struct batch_source *source, struct slice *out_entity, struct slice *out_record, uint64_t *out_line,
-		    struct why *why)
+static int csv_next(struct batch_source *source, struct slice *out_entity, struct row_cells *out, uint64_t *out_line, struct why *why)
 {
 	struct csv *csv = csv_of(source);
 
@@ -386,7 +385,7 @@ static int csv_next(struct batch_source *source, struct slice *out_entity, struc
 			continue;
 		}
 		*out_entity = buf_slice(&csv->row.entity);
-		*out_record = buf_slice(&csv->row.record);
+		*out = csv->row.done;
 		*out_line = line;
 		return 0;
 	}

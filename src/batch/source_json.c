@@ -551,8 +551,7 @@ static int reject(struct json *json, int rc, const struct why *why)
 	return source_reject(&json->base, json->line, buf_slice(&json->row.entity), rc, why);
 }
 
-static int json_next(struct batch_source *source, struct slice *out_entity, struct slice *out_record, uint64_t *out_line,
-		     struct why *why)
+static int json_next(struct batch_source *source, struct slice *out_entity, struct row_cells *out, uint64_t *out_line, struct why *why)
 {
 	struct json *json = json_of(source);
 	struct why reason;
@@ -588,7 +587,7 @@ static int json_next(struct batch_source *source, struct slice *out_entity, stru
 			continue;
 		}
 		*out_entity = buf_slice(&json->row.entity);
-		*out_record = buf_slice(&json->row.record);
+		*out = json->row.done;
 		*out_line = json->line;
 		return 0;
 	}

@@ -144,8 +144,7 @@ static int next_batch(struct parquet *pq, struct why *why)
 	return rc == -EBADMSG ? why_fail(why, EINVAL, "the reader of Parquet sent a batch that is damaged") : rc;
 }
 
-static int parquet_next(struct batch_source *source, struct slice *out_entity, struct slice *out_record, uint64_t *out_line,
-			struct why *why)
+static int parquet_next(struct batch_source *source, struct slice *out_entity, struct row_cells *out, uint64_t *out_line, struct why *why)
 {
 	struct parquet *pq = parquet_of(source);
 
@@ -163,7 +162,7 @@ static int parquet_next(struct batch_source *source, struct slice *out_entity, s
 		*out_line = pq->line + ++pq->at;
 		if (rc == 0) {
 			*out_entity = buf_slice(&pq->row.entity);
-			*out_record = buf_slice(&pq->row.record);
+			*out = pq->row.done;
 			return 0;
 		}
 		if (rc == -ENOMEM)

@@ -12,11 +12,12 @@ struct batch_source {
 	struct batch_source_options options;
 	char *name;
 	struct input *input;
+	struct buf record;
 };
 
 struct source_ops {
 	const char *format;
-	int (*next)(struct batch_source *source, struct slice *out_entity, struct slice *out_record, uint64_t *out_line, struct why *why);
+	int (*next)(struct batch_source *source, struct slice *out_entity, struct row_cells *out, uint64_t *out_line, struct why *why);
 	void (*progress)(struct batch_source *source, uint64_t *out_done_bytes, uint64_t *out_total_bytes);	/* NULL: as of the input */
 	int (*ignored)(const struct batch_source *source, struct buf *out);
 	void (*close)(struct batch_source *source);	/* frees it, but not name and input */

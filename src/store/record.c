@@ -561,6 +561,18 @@ static void copy_value(uint8_t *to, const struct slice *value)
 		memcpy(to, value->data, value->len);
 }
 
+size_t record_packed_len(uint8_t flags, const struct record_cell *cells, size_t n)
+{
+	size_t len = HEADER + (n > 0 || (flags & RECORD_TOMB) ? STAMP : 0) + CELL * n;
+	bool is_long = n > RECORD_CELLS_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		is_long |= cells[i].value.len > RECORD_MAX;
+		len += cells[i].value.len;
+	}
+	return is_long || len > RECORD_MAX ? SIZE_MAX : len;
+}
+
 int record_pack(uint8_t flags, const struct record_stamp *stamp, const struct record_cell *cells, size_t n, struct buf *out)
 {
 	size_t heap = 0, stamps = n > 0 || (flags & RECORD_TOMB), tables = HEADER + STAMP * stamps + CELL * n;

@@ -125,6 +125,8 @@ int record_builder_finish(struct record_builder *b, struct buf *out);
 /* The short way for the usual case: cells of one change, in strictly ascending order of slots, whose `stamp` is not looked at. 0; -ENOMEM;
  * -EFBIG past RECORD_MAX; -EINVAL for another order. */
 int record_pack(uint8_t flags, const struct record_stamp *stamp, const struct record_cell *cells, size_t n, struct buf *out);
+/* The bytes that it would append; SIZE_MAX where they are too many for any record. Cells that are not present have empty values. */
+size_t record_packed_len(uint8_t flags, const struct record_cell *cells, size_t n);
 
 /* Appends the row that `delta` makes of `row` (which may be the row that is not there). Appends nothing if no cell, no
  * flag and no tombstone is left: the row is to be removed. 0, -ENOMEM, -EFBIG. */

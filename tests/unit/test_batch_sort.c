@@ -105,6 +105,22 @@ static void check_find(struct batch_sort *sort, void (*name)(unsigned, char *), 
 	buf_release(&found);
 }
 
+/* The record, or every other time its cells. */
+static int add_either(struct batch_sort *sort, const char *name, struct slice record)
+{
+	static unsigned turn;
+	struct record_stamp stamp;
+	struct record_cell cells[8];
+	struct slice values;
+	struct record rec;
+
+	if (turn++ % 2)
+		return batch_sort_add(sort, slice_str(name), record);
+	NEED(record_view(record, &rec) == 0 && rec.stamps == 1 && rec.cells <= 8 && record_cells(&rec, cells, &values) == 0);
+	record_stamp(&rec, 0, &stamp);
+	return batch_sort_add_cells(sort, slice_str(name), rec.flags, &stamp, cells, rec.cells);
+}
+
 /* n entities, the i-th with value i and event time 100; every seventh comes `more` times again with lower values, same time. */
 static void check_sort(int dir, size_t memory, unsigned set, enum order order, unsigned n, size_t padding, bool has_more)
 {
@@ -122,17 +138,17 @@ static void check_sort(int dir, size_t memory, unsigned set, enum order order, u
 		sets[set].name(list[k], text);
 		if (has_more && list[k] % 7 == 0) {
 			make_record(1, -5, 100, padding, &record);
-			NEED(batch_sort_add(sort, slice_str(text), buf_slice(&record)) == 0);
+			NEED(add_either(sort, text, buf_slice(&record)) == 0);
 			more++;
 		}
 		make_record(1, list[k], 100, padding, &record);
-		NEED(batch_sort_add(sort, slice_str(text), buf_slice(&record)) == 0);
+		NEED(add_either(sort, text, buf_slice(&record)) == 0);
 	}
 	/* Older ones that come last lose. */
 	for (unsigned i = 0; has_more && i < n; i += 14, more++) {
 		sets[set].name(i, text);
 		make_record(1, -6, 99, padding, &record);
-		NEED(batch_sort_add(sort, slice_str(text), buf_slice(&record)) == 0);
+		NEED(add_either(sort, text, buf_slice(&record)) == 0);
 	}
 	NEED(batch_sort_finish(sort) == 0);
 	check_find(sort, sets[set].name, n / 2, n / 2);
@@ -309,6 +325,31 @@ static void test_merge(void)
 
 /* ---- packed records ---- */
 
+/* What is packed without having been a record is packed in the same way. */
+static void check_pack_cells(struct shapes *shapes, struct slice record, struct slice want)
+{
+	static struct record_cell cells[RECORD_CELLS_MAX];
+	struct record_stamp stamp;
+	struct slice values;
+	struct record rec;
+	unsigned shape;
+	size_t len;
+	char *got;
+
+	if (record_view(record, &rec) < 0 || rec.stamps != 1 || record_cells(&rec, cells, &values) < 0)
+		return;
+	record_stamp(&rec, 0, &stamp);
+	len = sort_packed_len(shapes, rec.flags, &stamp, cells, rec.cells, &shape);
+	CHECK_INT(len, want.len);
+	if (!len || len != want.len)
+		return;
+	got = malloc(len);
+	NEED(got);
+	sort_pack_cells(shape, &stamp, cells, rec.cells, got);
+	CHECK(slice_equal(slice_of(got, len), want));
+	free(got);
+}
+
 static void check_pack(struct shapes *shapes, struct slice record, bool is_shaped)
 {
 	struct buf packed = { 0 }, scratch = { 0 };
@@ -316,6 +357,7 @@ static void check_pack(struct shapes *shapes, struct slice record, bool is_shape
 
 	CHECK_INT(sort_pack(shapes, record, &packed), 0);
 	CHECK_INT(packed.data[0] != 0, is_shaped);
+	check_pack_cells(shapes, record, is_shaped ? buf_slice(&packed) : slice_of(NULL, 0));
 	CHECK_INT(sort_unpack(shapes, buf_slice(&packed), &scratch, &got), 0);
 	CHECK(slice_equal(got, record));
 	/* Cut anywhere, it is not taken for whole. */
