@@ -259,6 +259,8 @@ static void print_serving_metrics(const struct serving_figures *figures, struct 
 	metric(out, "serving_names_forgotten_total", "counter", "Names that commits took away from the kernel", figures->names_forgotten);
 	metric(out, "serving_wholes_forgotten_total", "counter", "Times that a commit took everything away from the kernel",
 	       figures->wholes_forgotten);
+	metric(out, "serving_groups_set_aside_total", "counter", "Large groups that were set aside then, so that no reader waited",
+	       figures->groups_set_aside);
 	metric_seconds(out, "serving_forgetting_seconds_total", "counter", "Time that commits waited for the kernel to forget",
 		       (double)figures->forgetting_ns / (double)CLOCK_SECOND);
 }

@@ -19,7 +19,8 @@
  *
  * A commit of very many names, a published load, and a change of a group's definition do not name every name: from a number of names on that would
  * take longer than any writer should wait, the kernel is told to forget everything at once (FUSE_NOTIFY_INC_EPOCH, Linux 6.16: each name is
- * asked for again when it is next used). Older kernels are told name by name, however long that takes: late is better than wrong.
+ * asked for again when it is next used), with large groups set aside meanwhile (serving_aside.c). Older kernels are told name by name,
+ * however long that takes: late is better than wrong.
  *
  * An entity's directory shows its newest value's times, so its attributes are dropped with any of its values. If the kernel does not know
  * the directory although it holds the node, the lookup that brings it is still under way; then its name is dropped instead, which waits.
@@ -77,10 +78,20 @@ static int forget_everything(struct serving *serving)
 	return -errno;
 }
 
+static int forget_around_groups(struct serving *serving)
+{
+	int rc;
+
+	aside_begin(serving);
+	rc = forget_everything(serving);
+	aside_end(serving);
+	return rc;
+}
+
 /* Does the kernel know that message? Asked with the first commit; it does no harm. */
 static void try_epoch(struct serving *serving)
 {
-	int rc = serving->has_tried ? 0 : forget_everything(serving);
+	int rc = serving->has_tried ? 0 : forget_around_groups(serving);
 
 	serving->lacks_epoch = serving->lacks_epoch || rc == -EINVAL;
 	serving->has_tried = serving->has_tried || rc == 0 || rc == -EINVAL;
@@ -120,7 +131,7 @@ static void tell_all(struct serving *serving)
 	int rc;
 
 	if (forgetting->is_all) {
-		rc = forget_everything(serving);
+		rc = forget_around_groups(serving);
 		if (!is_done(rc))
 			give_up(serving, rc);
 	}
@@ -328,6 +339,7 @@ static void forget_changed_group(struct serving *serving, const struct catalog_g
 	if (!next || strcmp(was->name, next->name)) {
 		if (atomic_load(&node->held) > NAMES_MAX && !serving->lacks_epoch)
 			gather_everything(&serving->forgetting);	/* else all below that name would be dropped while it is told */
+		node->is_leaving = true;
 		gather(serving, parent_of(serving, was), 0, slice_str(was->name));
 	}
 	sgroup_drop(serving, node);
@@ -457,6 +469,7 @@ void serving_changed(void *arg, const struct ingest_news *news)
 		else
 			mark_end(group_mark_of(serving, item->group_id));
 	}
+	aside_forget(serving);
 	if (!news->next)
 		return;
 	each_changed_group(serving, news, unmark_group);

@@ -128,6 +128,8 @@ int serving_open(struct serving *serving, struct why *why)
 	if (rc < 0)
 		return rc;
 	rc = fresh_start(serving);
+	if (rc == 0)
+		rc = walker_start(serving->channel.mountpoint, &serving->walker);
 	if (rc < 0)
 		channel_stop(&serving->channel);
 	else
@@ -155,10 +157,12 @@ void serving_free(struct serving *serving)
 	if (!serving)
 		return;
 	fresh_stop(serving);
+	walker_stop(serving->walker);
 	channel_close(&serving->channel);
 	serving_nodes_free(serving);
 	buf_release(&serving->forgetting.items);
 	buf_release(&serving->forgetting.names);
+	buf_release(&serving->aside);
 	pthread_cond_destroy(&serving->slow_wake);
 	pthread_mutex_destroy(&serving->lock);
 	free(serving);
@@ -173,6 +177,7 @@ void serving_figures(struct serving *serving, struct serving_figures *out)
 	out->reads = atomic_load(&serving->reads);
 	out->names_forgotten = atomic_load(&serving->names_forgotten);
 	out->wholes_forgotten = atomic_load(&serving->wholes_forgotten);
+	out->groups_set_aside = atomic_load(&serving->groups_set_aside);
 	out->forgetting_ns = atomic_load(&serving->forgetting_ns);
 	out->nodes = atomic_load(&serving->nodes);
 	out->node_bytes = atomic_load(&serving->node_bytes);

@@ -286,6 +286,8 @@ static int look_in_root(struct serving *serving, const char *name, struct fuse_e
 		return look_fixed(serving, &serving->control_dir, out);
 	if (!strcmp(name, ".views"))
 		return look_fixed(serving, &serving->views_dir, out);
+	if (name[0] == '.')
+		return aside_look(serving, name, out);
 	return serving_look_group(serving, slice_str(name), NODE_GROUP, out);
 }
 
@@ -363,7 +365,8 @@ static int stat_dir(struct serving *serving, const struct snode *node, struct st
 	if (rc < 0)
 		return rc;
 	rc = serving_fill(serving, &view, &target, &none, out);
-	*out_timeout = glance_holds(&glance) && node->kind != NODE_CONTROL_DIR ? keep_for(dir_end(&view, &target), view.now_ns) : 0;
+	*out_timeout = glance_holds(&glance) && node->kind != NODE_CONTROL_DIR && !snode_is_decoy(node) ?
+		keep_for(dir_end(&view, &target), view.now_ns) : 0;
 	serve_end(&view);
 	return rc;
 }

@@ -81,12 +81,12 @@ static struct sgroup *find_group_locked(struct serving *serving, uint32_t id)
 {
 	struct sgroup *grp = *group_chain(serving, id);
 
-	while (grp && grp->id != id)
+	while (grp && (grp->id != id || grp->is_decoy))
 		grp = grp->next;
 	return grp;
 }
 
-static struct sgroup *make_group_locked(struct serving *serving, uint32_t id, enum node_kind kind)
+static struct sgroup *make_group_locked(struct serving *serving, uint32_t id, enum node_kind kind, bool is_decoy)
 {
 	struct sgroup *grp = node_alloc(serving, sizeof *grp, kind), **chain = group_chain(serving, id);
 
@@ -94,6 +94,8 @@ static struct sgroup *make_group_locked(struct serving *serving, uint32_t id, en
 		return NULL;
 	grp->id = id;
 	grp->refs = 0;
+	grp->is_decoy = is_decoy;
+	grp->is_aside = grp->is_leaving = false;
 	for (uint16_t i = 0; i < SERVING_FORMS; i++)
 		grp->forms[i] = (struct snode){ .kind = NODE_FORM, .slot = i };
 	atomic_init(&grp->held, 0);
@@ -133,16 +135,39 @@ static void settle_group_locked(struct serving *serving, struct sgroup *grp)
 struct sgroup *sgroup_look(struct serving *serving, uint32_t id, enum node_kind kind, const struct glance *glance, bool *out_keeps)
 {
 	struct sgroup *grp;
+	bool is_aside;
 
 	pthread_mutex_lock(&serving->lock);
 	grp = find_group_locked(serving, id);
-	if (grp)
+	is_aside = grp && grp->is_aside;
+	if (grp && !is_aside)
 		grp->node.lookups++;
 	else
-		grp = make_group_locked(serving, id, kind);
-	*out_keeps = glance_holds(glance);
+		grp = make_group_locked(serving, id, kind, is_aside);
+	*out_keeps = glance_holds(glance) && !is_aside;
 	pthread_mutex_unlock(&serving->lock);
 	return grp;
+}
+
+struct sgroup *sgroup_look_aside(struct serving *serving, uint32_t id)
+{
+	struct sgroup *grp;
+
+	pthread_mutex_lock(&serving->lock);
+	grp = find_group_locked(serving, id);
+	if (grp && !grp->is_aside)
+		grp = NULL;
+	if (grp)
+		grp->node.lookups++;
+	pthread_mutex_unlock(&serving->lock);
+	return grp;
+}
+
+bool snode_is_decoy(const struct snode *node)
+{
+	if (node->kind == NODE_ENTITY)
+		return ((const struct sentity *)node)->grp->is_decoy;
+	return node->kind == NODE_GROUP && ((const struct sgroup *)node)->is_decoy;
 }
 
 struct sgroup *sform_view(const struct snode *form)
@@ -283,7 +308,7 @@ struct sentity *sentity_look(struct serving *serving, struct sgroup *grp, uint64
 		entity->node.lookups++;
 	else
 		entity = make_entity_locked(serving, grp, shard, hash, name);
-	*out_keeps = glance_holds(glance);
+	*out_keeps = glance_holds(glance) && !grp->is_decoy;
 	pthread_mutex_unlock(&shard->lock);
 	return entity;
 }
@@ -452,7 +477,7 @@ struct version *version_make(struct serving *serving, struct sentity *entity, en
 	if (!version)
 		return NULL;
 	pthread_mutex_lock(&shard->lock);
-	*out_keeps = glance_holds(glance);
+	*out_keeps = glance_holds(glance) && !entity->grp->is_decoy;
 	if (*out_keeps)
 		other = find_version_locked(shard, entity, kind, slot, glance, INT64_MIN);
 	if (other)

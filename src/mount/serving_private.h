@@ -19,6 +19,7 @@
 
 #include "mount/private.h"
 #include "mount/uring.h"
+#include "mount/walker.h"
 
 enum {
 	SERVING_SHARDS = 16,		/* of a group */
@@ -68,6 +69,9 @@ struct sgroup {
 	uint32_t id;
 	uint32_t refs;			/* [G] entities, fresh files, whoever works with it */
 	atomic_size_t held;		/* entities and versions */
+	bool is_decoy;			/* stands in for a group that is aside: a node of its own, of which the kernel keeps nothing */
+	bool is_aside;			/* [G] its name leads to decoys: serving_aside.c */
+	bool is_leaving;		/* of the thread that leads the commit: it loses its name */
 	struct shard shards[SERVING_SHARDS];
 };
 
@@ -146,6 +150,9 @@ struct serving {
 	struct mark root_mark, group_marks[SERVING_GROUP_MARKS], marks[SERVING_MARKS];
 	atomic_int_fast64_t changed_ns;	/* when groups last came, went or were renamed */
 	struct forgetting forgetting;
+	struct buf aside;		/* array of struct sgroup *, held; of the thread that leads the commit */
+	unsigned aside_turn;		/* so that each time has names of its own, for the last one's are out of date */
+	struct walker *walker;
 	bool has_tried, lacks_epoch;	/* the kernel does not know how to forget everything at once */
 	atomic_bool is_broken;		/* it did not forget, and was unmounted */
 	pthread_t slow_thread;
@@ -154,7 +161,7 @@ struct serving {
 	bool has_slow, slow_stops;	/* [G] */
 	bool slow_trims;		/* [G] there is memory to be given back */
 	atomic_uint_fast64_t most_bytes;	/* of nodes, since memory was last given back */
-	atomic_uint_fast64_t requests, lookups, reads, names_forgotten, wholes_forgotten, forgetting_ns;
+	atomic_uint_fast64_t requests, lookups, reads, names_forgotten, wholes_forgotten, groups_set_aside, forgetting_ns;
 	atomic_uint_fast64_t nodes, node_bytes;
 };
 
@@ -204,6 +211,10 @@ bool glance_holds(const struct glance *glance);
 /* Each finds or makes the node and counts a lookup of it. NULL without memory. `out_keeps`: what the glance's reader has seen still holds,
  * and whoever changes it from now on finds the node. */
 struct sgroup *sgroup_look(struct serving *serving, uint32_t id, enum node_kind kind, const struct glance *glance, bool *out_keeps);
+/* The node of a group that is aside, with a lookup counted; NULL if it isn't. */
+struct sgroup *sgroup_look_aside(struct serving *serving, uint32_t id);
+/* Of a decoy, or in one. */
+bool snode_is_decoy(const struct snode *node);
 /* The directory of a view's form. */
 struct snode *sform_look(struct serving *serving, struct sgroup *grp, unsigned form, const struct glance *glance, bool *out_keeps);
 struct sgroup *sform_view(const struct snode *form);
@@ -255,6 +266,15 @@ int serving_look_group(struct serving *serving, struct slice name, enum node_kin
 
 int serving_look_in_view(struct serving *serving, struct sgroup *grp, const char *name, struct fuse_entry_param *out);
 int serving_look_in_form(struct serving *serving, fuse_req_t req, const struct snode *form, const char *name, struct fuse_entry_param *out);
+
+/* ---- serving_aside.c: large groups while everything is forgotten; the first three are the commit's ---- */
+
+void aside_begin(struct serving *serving);
+void aside_end(struct serving *serving);
+/* When the commit can be seen. */
+void aside_forget(struct serving *serving);
+/* The name, in the root, of a group that is aside. */
+int aside_look(struct serving *serving, const char *name, struct fuse_entry_param *out);
 
 /* ---- serving_batch.c ---- */
 

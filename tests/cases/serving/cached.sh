@@ -66,6 +66,11 @@ each=$((($(counter node_bytes) - bytes) / 3000))
 echo "an entity with one value: $each bytes"
 for i in $(seq 1000 3999); do printf '{"entity": "u%d", "features": {"f0": 0}}\n' "$i"; done > "$MNT/g/.upsert"
 same "$(cat "$SRV/g/u1000/f0" "$SRV/g/u3999/f0" | tr '\n' ' ')" '0 0 '
+# In parts that are told name by name: what is forgotten as a whole stays where it is until the kernel needs the memory.
+for part in 1000 2000 3000; do
+	for i in $(seq "$part" $((part + 999))); do printf '{"entity": "u%d", "delete": true}\n' "$i"; done > "$MNT/g/.upsert"
+done
+absent "$SRV/g/u1000" "$SRV/g/u3999/f0"
 forgot() {
 	(($(counter nodes) < nodes + 1000))
 }
