@@ -75,13 +75,15 @@ static int choose_kind(const char *name, struct input *input, struct kind *out, 
 		*out = parquet;
 		return 0;
 	}
-
 	if (source_has_suffix(name, ".parquet"))
 		return why_fail(why, EINVAL, input_is_compressed(input) ? "Parquet inside of gzip or zstd: decompress it first" :
 				"the name ends in .parquet, but the file does not begin as Parquet does: was it copied whole?");
 	rc = input_peek(input, &head, why);
 	if (rc < 0)
 		return rc;
+	if (head.len && !*(const char *)head.data)
+		return why_fail(why, EINVAL, "the file begins with NUL bytes, as one that was loaded reads in .import: whoever adds rows to such a "
+				"one copies all of it again");
 	*out = is_json_name(name) || (!is_csv_name(name) && looks_like_json(head)) ? json : csv;
 	return 0;
 }

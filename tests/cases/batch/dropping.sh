@@ -88,6 +88,15 @@ loaded g nine.csv
 same "$(cat "$MNT/g/u1/a") $(cat "$MNT/g/u2/a")" '10 9'
 same "$(field g nine.csv duplicates)" 1
 
+# What was loaded reads as zeros, so nothing can be added to it.
+rows 1 1 1 > "$drop/ten.csv"
+loaded g ten.csv
+echo u2,1,x >> "$drop/ten.csv"
+ended g ten.csv failed
+matches "$(field g ten.csv reason)" 'begins with NUL bytes'
+absent "$drop/ten.csv"
+ok 'added to what was loaded'
+
 # An ordinary directory, with ordinary errors.
 expect_fail EXDEV python3 -c 'import os, sys; os.rename(sys.argv[1], sys.argv[2])' "$drop/nine.csv" "$MNT/g/.nine"
 expect_fail ENOENT cat "$drop/none.csv"
