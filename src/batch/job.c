@@ -243,10 +243,37 @@ void batch_job_end(struct batch *batch, struct batch_job *job, enum job_state st
 
 /* ---- running ---- */
 
-void batch_job_cancel_locked(struct batch *batch, uint32_t group_id, struct slice name)
+static int find_ino(struct spool_visit *visit, int dir_fd, const char *name, const char *path, const struct stat *st)
 {
+	(void)dir_fd;
+	(void)name;
+	(void)path;
+	return st->st_ino == *(const ino_t *)visit->arg;
+}
+
+static bool has_file(struct batch *batch, const struct batch_job *job, ino_t ino)
+{
+	struct spool_visit visit = { .visit = find_ino, .arg = &ino };
+	int fd = batch_job_open_folder(batch, job);
+	bool has = fd >= 0 && spool_walk(fd, &visit) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
+void batch_job_cancel_locked(struct batch *batch, uint32_t group_id, struct slice name, ino_t ino)
+{
+	bool found = false;
+
 	for (struct batch_job *job = batch->first; job; job = job->next)
-		if (job->group_id == group_id && batch_job_is_active(job) && slice_equal(slice_str(job->name), name))
+		if (job->group_id == group_id && batch_job_is_active(job) && slice_equal(slice_str(job->name), name)) {
+			atomic_store(&job->is_cancelled, true);
+			found = true;
+		}
+	/* What was renamed since has another name than its job. */
+	for (struct batch_job *job = found ? NULL : batch->first; job; job = job->next)
+		if (job->group_id == group_id && batch_job_is_active(job) && has_file(batch, job, ino))
 			atomic_store(&job->is_cancelled, true);
 	pthread_cond_signal(&batch->worker_wake);
 }

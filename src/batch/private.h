@@ -212,8 +212,8 @@ void batch_job_stop(struct batch *batch);
 void batch_job_add_locked(struct batch *batch, struct batch_job *job);
 struct batch_job *batch_job_new(uint64_t id, uint32_t group_id, struct slice name);
 void batch_job_free(struct batch_job *job);
-/* Cancels all that wait or run under that name. */
-void batch_job_cancel_locked(struct batch *batch, uint32_t group_id, struct slice name);
+/* Cancels all that wait or run under that name, or, if it is another one's by now, what has that file. */
+void batch_job_cancel_locked(struct batch *batch, uint32_t group_id, struct slice name, ino_t ino);
 bool batch_job_is_active(const struct batch_job *job);
 /* Frees it. */
 void batch_job_remove_locked(struct batch *batch, struct batch_job *job);

@@ -390,8 +390,8 @@ int batch_unlink(struct batch *batch, uint32_t group_id, const char *path)
 	if (rc == 0) {
 		file_forget_name(batch, &st);
 		forget_pending(batch, group_id, path);
-		if (spool_marks(&st) & MARK_SEALED)
-			batch_job_cancel_locked(batch, group_id, spool_top(path));
+		if ((spool_marks(&st) & (MARK_SEALED | MARK_LOADED)) == MARK_SEALED)
+			batch_job_cancel_locked(batch, group_id, spool_top(path), st.st_ino);
 	}
 	pthread_mutex_unlock(&batch->lock);
 	return rc;

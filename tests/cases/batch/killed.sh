@@ -100,6 +100,11 @@ ended g c2.csv cancelled
 same "$(cat "$MNT/g/u1/a")" 9
 absent "$drop/c1.csv"
 same "$(sed -n 's/^featurefs_imports_total{end="cancelled"} //p' "$MNT/.featurefs/metrics")" 2
+rows 1 200000 10 > "$drop/c3.csv"
+mv "$drop/c3.csv" "$drop/c4.csv"
+rm "$drop/c4.csv"
+ended g c3.csv cancelled
+same "$(cat "$MNT/g/u1/a")" 9 'renamed before'
 mkdir "$drop/d"
 rows 1 100000 12 > "$drop/d/p1.csv"
 rows 1 100000 12 > "$drop/d/p2.csv"
