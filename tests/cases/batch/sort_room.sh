@@ -5,24 +5,10 @@
 # claims: I4
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/import.sh"
-need mkfs.ext4
+. "$TESTS/helpers/small_disk.sh"
 
 # A twentieth of the disk is kept: 51 MB. What is left here is less, and more than the 40 MB in which 900,000 rows are sorted.
-truncate -s 1G "$DIR/disk"
-mkfs.ext4 -q -m 0 "$DIR/disk"
-mkdir "$DIR/small"
-mount -o loop "$DIR/disk" "$DIR/small" 2> "$DIR/said" || skip "no loop device: $(cat "$DIR/said")"
-STORE=$DIR/small/store
-end_small() {
-	local rc=$?
-
-	trap - EXIT
-	[[ -z $daemon_pid ]] || kill -KILL "$daemon_pid" 2> /dev/null || true
-	umount -l "$MNT" 2> /dev/null || true
-	umount "$DIR/small" 2> /dev/null || umount -l "$DIR/small" || true
-	exit $rc
-}
-trap end_small EXIT
+small_disk 1G
 free_mb() {
 	stat -f -c '%a %S' "$DIR/small" | awk '{ print int($1 * $2 / 1048576) }'
 }
