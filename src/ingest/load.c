@@ -298,7 +298,7 @@ static void load_free(struct ingest_load *load)
 	free_chunk(&load->chunks[1]);
 	judge_release(&load->judge);
 	judge_release(&load->again);
-	loading_free_touches(load);
+	touch_free_all(load);
 	screen_free(load->screen);
 	catalog_group_unref(load->grp);
 	pthread_mutex_destroy(&load->lock);

@@ -147,6 +147,8 @@ struct rejudge {
 
 /* load.c */
 int loading_fail_stopped(struct why *why);
+/* The load's own row once more, stamped as it was. Appends. -ENOENT. */
+int loading_find(struct ingest_load *load, struct slice entity, struct buf *out);
 /* Begins a call that may wait. NULL: ingest was stopped. */
 struct ingest *loading_enter(struct ingest_load *load);
 void loading_leave(struct ingest_load *load);
@@ -197,15 +199,8 @@ void loading_add(struct tally *sum, const struct tally *part);
 void loading_count(struct tally *tally, const struct verdict *verdict, struct slice entity, struct slice base, struct slice row);
 /* Is the group still there, and such that what was judged stays right? -ESTALE. */
 int loading_check_group(struct ingest_load *load, const struct catalog *cat, struct why *why);
-/* load.c: the load's own row once more, stamped as it was. Appends. -ENOENT. */
-int loading_find(struct ingest_load *load, struct slice entity, struct buf *out);
 /* Judges all touched rows, if there are no more than `limit`. -EAGAIN. */
 int loading_judge_last(struct ingest *ingest, struct ingest_load *load, size_t limit, struct tally *out);
-void loading_free_touches(struct ingest_load *load);
-/* A row that is kept out was changed: it was that before. The load's lock is held, and the screen is closed. */
-void touch_kept_out_locked(struct ingest_load *load, struct slice entity, struct slice row, uint64_t seq);
-/* The load's own row, if it is kept out: appends. -ENOENT. */
-int touch_find_own(struct ingest_load *load, struct slice entity, struct buf *out);
 
 /* A work that copies rows that stand into the shadow. */
 struct filling {
@@ -216,6 +211,22 @@ struct filling {
 };
 int loading_apply_fill(struct ingest *ingest, struct work *work, struct why *why);
 void loading_fill_done(struct work *work, int rc, uint64_t seq, const struct why *why);
+
+/* load_touch.c: what other lanes change meanwhile. The leader's, but for what is _locked, under the load's lock. */
+bool touch_is_behind_cursor(const struct ingest_load *load, struct slice entity);
+/* The load fails with that. */
+void touch_note_trouble(struct ingest_load *load, int rc);
+/* A row that is kept out was changed: it was that before. The screen is closed. */
+void touch_kept_out_locked(struct ingest_load *load, struct slice entity, struct slice row, uint64_t seq);
+/* A row to be judged anew; NULL. */
+struct touch *touch_find(struct ingest_load *load, struct slice entity);
+/* It was. */
+void touch_done_locked(struct ingest_load *load, struct slice entity);
+/* The load's own row, if it is kept out: appends. -ENOENT. For any thread. */
+int touch_find_own(struct ingest_load *load, struct slice entity, struct buf *out);
+/* A part whose snapshot was that of `seq` is committed. */
+void touch_forget_ahead(struct ingest_load *load, uint64_t seq);
+void touch_free_all(struct ingest_load *load);
 
 struct publishing {
 	struct work work;

@@ -187,13 +187,14 @@ int work_run(struct ingest *ingest, struct work *work, struct why *why);
 /* Commits one; called by the leader. */
 void work_lead(struct ingest *ingest, struct work *work);
 
-/* load_commit.c: called by the leader for each row that changes, with the row as it was, and behind each commit that did so. */
+/* load_touch.c: called by the leader for each row that changes, with the row as it was, and behind each commit that did so. */
 int load_touch(struct ingest *ingest, uint32_t group_id, struct slice entity, struct slice row);
-/* Is the table of rows one that a load fills just now? */
-bool load_is_filling(const struct ingest *ingest, uint32_t rows);
 void load_committed(struct ingest *ingest, uint64_t seq);
 /* The same, for loads that are still screening: before anybody can see the commit. */
 void load_committing(struct ingest *ingest, uint64_t seq);
+
+/* load_commit.c. Is the table of rows one that a load fills just now? */
+bool load_is_filling(const struct ingest *ingest, uint32_t rows);
 
 /* load.c: no load is at work any more when it returns. */
 void load_stop(struct ingest *ingest);
