@@ -380,6 +380,24 @@ static bool is_plain(uint8_t c)
 	return plain[c >> 6] >> (c & 63) & 1;
 }
 
+bool mapping_is_plain(struct slice bytes)
+{
+	const uint8_t *p = bytes.data;
+	unsigned bad = 0;
+	size_t i = 0;
+
+	/* What is_plain says, in a form that the compiler makes of one instruction for many bytes. */
+	for (; i + 32 <= bytes.len; i += 32)
+		for (size_t k = 0; k < 32; k++) {
+			uint8_t c = p[i + k];
+
+			bad |= (uint8_t)(c - 0x21) > 0x7e - 0x21 || c == '%' || c == ',' || c == '.' || c == '/';
+		}
+	for (; i < bytes.len; i++)
+		bad |= !is_plain(p[i]);
+	return !bad;
+}
+
 static int refuse_part(int rc, struct slice raw, struct why *why)
 {
 	if (rc == -EILSEQ)

@@ -64,6 +64,8 @@ void mapping_columns_release(struct mapping_columns *columns);
 /* Appends one name to such a list. */
 void mapping_list_name(struct slice name, struct buf *out);
 
+/* Do all of these bytes stand for themselves wherever they are in a key? Then its written form is what it is, if it has one. */
+bool mapping_is_plain(struct slice bytes);
 /* Puts the written form of a key in place of what `out` has. `parts` are `n` raw parts, or one whole key. -EINVAL, -EILSEQ,
  * -ENAMETOOLONG, -ENOMEM. */
 int mapping_entity(const struct batch_mapping *mapping, const struct slice *parts, unsigned n, bool is_written, struct buf *out,

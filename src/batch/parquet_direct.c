@@ -124,7 +124,7 @@ static struct parquet_direct judge_list(enum wire_kind kind, const struct catalo
 
 	if (!size || size != wire_size(kind) || !are_long(values, size, PARQUET_PRINTED_MAX, feature->type.length))
 		return (struct parquet_direct){ .is_direct = false };
-	return (struct parquet_direct){ true, elements->data, values->ends, size, size };
+	return (struct parquet_direct){ true, values->valid, elements->data, values->ends, size, size };
 }
 
 struct parquet_direct parquet_direct(const struct wire_column *column, const struct catalog_feature *feature, const struct wire_values *values)
@@ -138,10 +138,10 @@ struct parquet_direct parquet_direct(const struct wire_column *column, const str
 		return judge_list(column->kind, feature, values);
 	if (wire_size(column->kind)) {
 		size = judge_fixed(column->kind, feature, values);
-		return (struct parquet_direct){ size > 0, values->data, NULL, wire_size(column->kind), size };
+		return (struct parquet_direct){ size > 0, values->valid, values->data, NULL, wire_size(column->kind), size };
 	}
 	if ((base != TYPE_STRING && base != TYPE_BYTES) || !are_long(values, 1, TYPE_VALUE_MAX, 0) ||
 	    (base == TYPE_STRING && !are_ascii(values->data, values->n ? values->ends[values->n - 1] : 0)))
 		return (struct parquet_direct){ .is_direct = false };
-	return (struct parquet_direct){ true, values->data, values->ends, 1, 1 };
+	return (struct parquet_direct){ true, values->valid, values->data, values->ends, 1, 1 };
 }

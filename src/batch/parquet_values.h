@@ -29,6 +29,7 @@ int parquet_value(const struct wire_column *column, const struct wire_values *va
 /* How the values of one column of a batch are taken, if all that are not null can be taken as they stand. */
 struct parquet_direct {
 	bool is_direct;
+	const uint8_t *valid;	/* as of the column */
 	const uint8_t *data;
 	const uint32_t *ends;	/* of values that vary, in strides; NULL: they don't */
 	unsigned stride, size;

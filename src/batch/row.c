@@ -227,6 +227,6 @@ int row_finish(struct row *row, uint8_t flags, int64_t event_ns, uint64_t line, 
 	}
 	if (record_packed_len(flags, cells, n) > BATCH_ROW_MAX)
 		return why_fail(why, EFBIG, "the row has more than %d bytes of values", BATCH_ROW_MAX);
-	row->done = (struct row_cells){ flags, { .event_ns = event_ns, .origin = line, .lane = RECORD_LANE_BATCH }, cells, n };
+	row_done(row, cells, n, flags, event_ns, line);
 	return 0;
 }

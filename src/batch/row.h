@@ -64,4 +64,10 @@ void row_var_end(struct row *row, unsigned i);
  * -EFBIG, -ENOMEM. */
 int row_finish(struct row *row, uint8_t flags, int64_t event_ns, uint64_t line, struct why *why);
 
+/* Gives row->done at once: of cells that are all there and whose values are at rest, and surely not too large. */
+static inline void row_done(struct row *row, const struct record_cell *cells, size_t n, uint8_t flags, int64_t event_ns, uint64_t line)
+{
+	row->done = (struct row_cells){ flags, { .event_ns = event_ns, .origin = line, .lane = RECORD_LANE_BATCH }, cells, n };
+}
+
 #endif

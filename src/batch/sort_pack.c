@@ -33,12 +33,13 @@ static bool can_have_shape(uint8_t flags, const struct record_stamp *stamp, size
 
 static bool is_shape(const struct shape *shape, uint8_t flags, const struct record_cell *cells, size_t n)
 {
+	int differs = 0;
+
 	if (shape->n != n || shape->flags != flags)
 		return false;
 	for (unsigned i = 0; i < shape->n; i++)
-		if (shape->cells[i].slot != cells[i].slot || shape->cells[i].state != cells[i].state || shape->cells[i].type != cells[i].type)
-			return false;
-	return true;
+		differs |= (shape->cells[i].slot ^ cells[i].slot) | (shape->cells[i].state ^ cells[i].state) | (shape->cells[i].type ^ cells[i].type);
+	return !differs;
 }
 
 /* The number of the record's shape, which becomes one if there is room; 0. The last one is the likeliest. */

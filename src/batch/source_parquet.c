@@ -30,7 +30,12 @@ struct parquet {
 	size_t n_wanted;
 	struct mapping_columns columns;		/* indexes of columns are those of `wanted` */
 	struct row row;
+	struct slice entity;		/* of the row */
 	struct parquet_direct *direct;	/* of the row's values, in this batch */
+	bool is_flat;			/* all of this batch's are direct, and no row of it can be too large */
+	bool are_keys_plain;		/* its entities are text that stands for itself */
+	int64_t time_raw, time_ns;	/* times repeat from row to row */
+	bool has_time;
 	uint32_t at;		/* row of the batch */
 	uint64_t line;		/* rows of batches before this one */
 	_Atomic uint64_t done;
@@ -51,6 +56,12 @@ static int take_entity(struct parquet *pq, struct why *why)
 	struct slice parts[CATALOG_KEYS_MAX];
 	int rc = 0;
 
+	if (pq->are_keys_plain) {
+		/* None is empty or longer than a name may be, or it is told why below. */
+		pq->entity = wire_bytes(&pq->batch.columns[columns->parts[0]], pq->at);
+		if (pq->entity.len && pq->entity.len <= TEXT_ENTITY_MAX)
+			return 0;
+	}
 	for (unsigned i = 0; rc == 0 && i < columns->n_parts; i++) {
 		unsigned column = (unsigned)columns->parts[i];
 
@@ -58,20 +69,41 @@ static int take_entity(struct parquet *pq, struct why *why)
 		if (!wire_is_null(&pq->batch.columns[column], pq->at))
 			rc = parquet_key(pq->wanted[column]->kind, &pq->batch.columns[column], pq->at, pq->part_text[i], &parts[i], why);
 	}
-	return rc < 0 ? rc : mapping_entity(pq->base.options.mapping, parts, columns->n_parts, columns->is_written, &pq->row.entity, why);
+	if (rc == 0)
+		rc = mapping_entity(pq->base.options.mapping, parts, columns->n_parts, columns->is_written, &pq->row.entity, why);
+	pq->entity = buf_slice(&pq->row.entity);
+	return rc;
+}
+
+static bool is_plain_time(enum wire_kind kind)
+{
+	return kind == WIRE_TIME_US || kind == WIRE_TIME_NS;
 }
 
 static int take_time(struct parquet *pq, int64_t *out_ns, struct why *why)
 {
 	int column = pq->columns.event, rc;
+	int64_t raw = 0;
 
 	*out_ns = pq->base.options.default_event_ns;
 	if (column < 0 || wire_is_null(&pq->batch.columns[column], pq->at))
 		return 0;
+	if (is_plain_time(pq->wanted[column]->kind)) {
+		memcpy(&raw, pq->batch.columns[column].data + 8 * (size_t)pq->at, sizeof raw);
+		if (pq->has_time && raw == pq->time_raw) {
+			*out_ns = pq->time_ns;
+			return 0;
+		}
+	}
 	rc = parquet_time(pq->wanted[column]->kind, &pq->batch.columns[column], pq->at, out_ns, why);
-	if (rc < 0)
+	if (rc < 0) {
 		why_prefix(why, "event time");
-	return rc;
+		return rc;
+	}
+	pq->has_time = is_plain_time(pq->wanted[column]->kind);
+	pq->time_raw = raw;
+	pq->time_ns = *out_ns;
+	return 0;
 }
 
 static int take_value(struct parquet *pq, unsigned i, struct why *why)
@@ -94,11 +126,28 @@ static int take_value(struct parquet *pq, unsigned i, struct why *why)
 	return rc;
 }
 
+/* Nothing is to be made, and nothing can be refused. */
+static void take_flat(struct parquet *pq, int64_t event_ns)
+{
+	struct row *row = &pq->row;
+
+	for (unsigned i = 0; i < row->n; i++) {
+		const struct parquet_direct *direct = &pq->direct[i];
+
+		if (direct->valid && !direct->valid[pq->at])
+			row_state(row, i, RECORD_NULL);
+		else
+			row_bytes(row, i, parquet_direct_value(direct, pq->at));
+	}
+	row_done(row, row->cells, row->n, RECORD_EXISTS, event_ns, pq->line + pq->at + 1);
+}
+
 static int take_row(struct parquet *pq, struct why *why)
 {
 	int64_t event_ns;
 	int rc;
 
+	pq->entity = slice_of(NULL, 0);
 	buf_reset(&pq->row.entity);
 	if (pq->batch.too_large[pq->at])
 		return why_fail(why, EFBIG, "the row is larger than %d bytes", BATCH_ROW_MAX);
@@ -108,9 +157,31 @@ static int take_row(struct parquet *pq, struct why *why)
 	if (rc < 0)
 		return rc;
 	row_begin(&pq->row);
+	if (pq->is_flat) {
+		take_flat(pq, event_ns);
+		return 0;
+	}
 	for (unsigned i = 0; rc == 0 && i < pq->columns.n_features; i++)
 		rc = take_value(pq, i, why);
 	return rc < 0 ? rc : row_finish(&pq->row, RECORD_EXISTS, event_ns, pq->line + pq->at + 1, why);
+}
+
+/* What can be said of all rows need not be asked for each. */
+static void judge_batch(struct parquet *pq)
+{
+	const struct mapping_columns *columns = &pq->columns;
+	const struct wire_values *keys = &pq->batch.columns[columns->parts[0]];
+	const size_t overhead = 64 + 16 * (size_t)columns->n_features;	/* of a record beside its values, at most */
+
+	pq->is_flat = pq->frame.len + overhead <= BATCH_ROW_MAX;
+	for (unsigned i = 0; i < columns->n_features; i++) {
+		unsigned column = columns->features[i].column;
+
+		pq->direct[i] = parquet_direct(pq->wanted[column], pq->row.features[i], &pq->batch.columns[column]);
+		pq->is_flat = pq->is_flat && pq->direct[i].is_direct;
+	}
+	pq->are_keys_plain = columns->n_parts == 1 && !columns->is_written && pq->wanted[columns->parts[0]]->kind == WIRE_TEXT && keys->n &&
+		mapping_is_plain(slice_of(keys->data, keys->ends[keys->n - 1]));
 }
 
 /* 0: a batch is there; -ENOENT: no more will come. */
@@ -135,11 +206,8 @@ static int next_batch(struct parquet *pq, struct why *why)
 				 (unsigned long long)pq->line);
 	}
 	rc = kind == WIRE_BATCH ? wire_batch_parse(&pq->batch, pq->wanted, buf_slice(&pq->frame)) : -EBADMSG;
-	for (unsigned i = 0; rc == 0 && i < pq->columns.n_features; i++) {
-		unsigned column = pq->columns.features[i].column;
-
-		pq->direct[i] = parquet_direct(pq->wanted[column], pq->row.features[i], &pq->batch.columns[column]);
-	}
+	if (rc == 0)
+		judge_batch(pq);
 	atomic_store_explicit(&pq->done, pq->line, memory_order_relaxed);
 	return rc == -EBADMSG ? why_fail(why, EINVAL, "the reader of Parquet sent a batch that is damaged") : rc;
 }
@@ -161,13 +229,13 @@ static int parquet_next(struct batch_source *source, struct slice *out_entity, s
 		rc = take_row(pq, &reason);
 		*out_line = pq->line + ++pq->at;
 		if (rc == 0) {
-			*out_entity = buf_slice(&pq->row.entity);
+			*out_entity = pq->entity;
 			*out = pq->row.done;
 			return 0;
 		}
 		if (rc == -ENOMEM)
 			return rc;
-		rc = source_reject(source, *out_line, buf_slice(&pq->row.entity), rc, &reason);
+		rc = source_reject(source, *out_line, pq->entity, rc, &reason);
 		if (rc < 0)
 			return rc;
 	}

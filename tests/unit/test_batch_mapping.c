@@ -94,6 +94,19 @@ static void test_entities(void)
 		if (mapping_entity(mapping, &part, 1, false, &entity, &why) == 0)
 			CHECK_INT(text_check_entity(buf_slice(&entity), 1, &why), 0);
 	}
+	/* What is told of many names at once holds for each, and is told of the usual ones; in a piece of 32 bytes and behind it. */
+	for (unsigned c = 0; c < 256; c++)
+		for (size_t at = 0; at < 40; at += 35) {
+			struct slice part = slice_of(raw, 40);
+			bool is_plain;
+
+			memset(raw, 'a', sizeof raw);
+			raw[at] = (char)c;
+			is_plain = mapping_is_plain(part);
+			CHECK(!is_plain || (mapping_entity(mapping, &part, 1, false, &entity, &why) == 0 && slice_equal(buf_slice(&entity), part)));
+			CHECK(is_plain || !(c == '_' || c == '-' || c == ':' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')));
+		}
+	CHECK(mapping_is_plain(slice_of(NULL, 0)));
 	memset(raw, 'a', sizeof raw);
 	CHECK_INT(mapping_entity(mapping, &(struct slice){ raw, 255 }, 1, false, &entity, &why), 0);
 	CHECK_INT(mapping_entity(mapping, &(struct slice){ raw, 256 }, 1, false, &entity, &why), -ENAMETOOLONG);
