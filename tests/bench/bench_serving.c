@@ -521,24 +521,32 @@ static double timed_load(struct beside *beside)
 
 /*
  * Holds all files, loads over them on both sides in turns, and looks whether all is new. The figure is what commits have waited for the kernel to
- * forget, as the daemon counts it, for the time that a load takes is uneven by more than that.
+ * forget, as the daemon counts it, for the time that a load takes is uneven by more than that; and the longest open, read and close of readers beside
+ * it. A second load of each round is without readers on both sides, and shows what the held files cost the load itself.
  */
 static void bench_load(char **mounts)
 {
-	struct bench_figure figure = figure_of("", 100);
-	char name[64], metrics[PATH_BYTES], text[LOAD_TEXT];
+	struct bench_figure figure = figure_of("", 100), longest = figure_of("", 100), alone = figure_of("", 1.3);
+	char name[64], longest_name[64], alone_name[64], metrics[PATH_BYTES], text[LOAD_TEXT];
 	uint64_t seed = 7919;
 
 	snprintf(name, sizeof(name), "load, %ldk files held: ms to forget them", entities / 1000);
+	snprintf(longest_name, sizeof(longest_name), "load, %ldk files held: longest read, ms", entities / 1000);
+	snprintf(alone_name, sizeof(alone_name), "load, %ldk files held, to one with none", entities / 1000);
+	longest.name = longest_name;
+	longest.unit = "ms";
+	alone.name = alone_name;
+	alone.unit = "ms";
 	snprintf(metrics, sizeof(metrics), "%s/.featurefs/metrics", mounts[0]);
 	figure.name = name;
 	figure.unit = "ms";
 	make_beside(mounts[0]);
 	make_beside(mounts[2]);
 	for (long r = 0; r < rounds; r++) {
-		struct beside sides[] = { { .editing = mounts[0], .serving = mounts[1], .number = r }, { .editing = mounts[2], .number = r } };
+		struct beside sides[] = { { .editing = mounts[0], .serving = mounts[1], .number = 2 * r }, { .editing = mounts[2], .number = 2 * r } };
+		struct beside quiet[] = { { .editing = mounts[0], .number = 2 * r + 1 }, { .editing = mounts[2], .number = 2 * r + 1 } };
 		int64_t begin = clock_monotonic();
-		double us[2], forgotten, wholes;
+		double us[2], quiet_us[2], forgotten, wholes;
 
 		read_each(mounts[1]);
 		printf("# %ld files read in %.1f s\n", entities, us_since(begin) / 1e6);
@@ -548,11 +556,15 @@ static void bench_load(char **mounts)
 			us[(i + r) % 2] = timed_load(&sides[(i + r) % 2]);
 		forgotten = number_in(metrics, "featurefs_serving_forgetting_seconds_total ") - forgotten;
 		wholes = number_in(metrics, "featurefs_serving_wholes_forgotten_total ") - wholes;
-		load_text(r, text);
+		for (int i = 0; i < 2; i++)
+			quiet_us[(i + r) % 2] = timed_load(&quiet[(i + r) % 2]);
+		load_text(2 * r + 1, text);
 		for (int i = 0; i < LOOKED_AT; i++)
 			if (!is_loaded(mounts[1], (long)(bench_random(&seed) % (uint64_t)entities), text))
 				bench_die("an old value is shown after the load");
 		bench_round(&figure, forgotten * 1e3, 1);
+		bench_round(&longest, sides[0].slowest_read[CLIENTS_MAX - 1] / 1e3, 1);
+		bench_round(&alone, quiet_us[0] / 1e3, quiet_us[1] / 1e3);
 		printf("# a load of %ld rows %.0f ms, without a serving mount %.0f ms; all was forgotten at once %.0f times; the slowest of other "
 		       "writes beside it %.1f ms, without a serving mount %.1f ms; the slowest read of one reader %.1f ms, of the %d others %.1f ms; "
 		       "then %d files showed the new value\n",
@@ -560,6 +572,8 @@ static void bench_load(char **mounts)
 		       sides[0].slowest_read[CLIENTS_MAX - 1] / 1e3, CLIENTS_MAX - 1, sides[0].slowest_read[CLIENTS_MAX - 2] / 1e3, LOOKED_AT);
 	}
 	bench_print(&figure);
+	bench_print(&longest);
+	bench_print(&alone);
 }
 
 /* ---- memory ---- */
