@@ -86,6 +86,15 @@ static inline const uint8_t *node_at(const uint8_t *page, int i)
 	return page + le_get16(page + PAGE_HEADER + 2 * (size_t)i);
 }
 
+/* A short key may lie across two lines. */
+static inline void fetch_node(const uint8_t *page, int i)
+{
+	const uint8_t *node = node_at(page, i);
+
+	__builtin_prefetch(node);
+	__builtin_prefetch(node + NODE_HEADER + 16);
+}
+
 static inline uint64_t eight_of(const uint8_t *bytes)
 {
 	uint64_t eight;
@@ -151,7 +160,7 @@ static inline bool step(struct probe *probe)
 	probe->high = high = before ? high : mid;
 	if (high - low <= 1)
 		return false;
-	__builtin_prefetch(node_at(probe->page, (int)((unsigned)(low + high) / 2)));
+	fetch_node(probe->page, (int)((unsigned)(low + high) / 2));
 	return true;
 }
 
@@ -161,7 +170,7 @@ static inline void search_pages(struct probe *probes, size_t n)
 	bool goes_on = true;
 
 	for (size_t i = 0; i < n; i++)
-		__builtin_prefetch(node_at(probes[i].page, middle(&probes[i])));
+		fetch_node(probes[i].page, middle(&probes[i]));
 	while (goes_on) {
 		goes_on = false;
 		for (size_t i = 0; i < n; i++)
@@ -193,6 +202,7 @@ static int descend(const struct store_snap *snap, struct probe *probes, size_t n
 			if (!probes[i].page)
 				return -EBADMSG;
 			__builtin_prefetch(probes[i].page);
+			__builtin_prefetch(probes[i].page + LINE);
 		}
 	}
 	return 0;
