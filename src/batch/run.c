@@ -31,6 +31,7 @@ enum {
 	LARGE_BYTES = 64 << 20,		/* of a file */
 	NUMBER_LEN = 7,			/* "000017." before the name in a job's folder */
 	SCREEN_SHARE = 4,		/* sixteenths of the memory: the names of 12,000,000 rows, of 512 MiB */
+	ROW_BYTES = 32,			/* of a file: of a short row */
 	PERMILLE_READ = 500,		/* of the work, as the report shows it */
 };
 
@@ -302,6 +303,7 @@ static int begin_load(struct run *run)
 		.as_of_ns = job->dropped_ns,
 		.dry_run = job->settings.dry_run,
 		.screen_bytes = run->batch->options.memory_bytes / 16 * SCREEN_SHARE,
+		.rows_hint = job->bytes / ROW_BYTES,
 		.find = find_row,
 		.refused = refuse_row,
 		.judged = judge_rejects,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looking rows up costs about as much as reading them out of a file, so the two go on side by side, as in ahead.c: the caller copies rows into a
- * few blocks, which it and the thread pass each other. Rows keep their order.
+ * Looking rows up costs more than reading them out of a file, so the two go on side by side: the caller copies rows into a ring of blocks, and a
+ * thread looks them up, takes what was found, and sorts what is left. Where the thread is behind and the ring is full, the caller looks a block up
+ * as well, instead of waiting; so that both have as much to do, whatever a row of this file costs. What was found is taken by the thread alone, in
+ * order.
  */
 #include "batch/screen.h"
 
@@ -15,27 +17,88 @@
 #include "ingest/load.h"
 
 enum {
-	BLOCKS = 3,			/* one is filled, one is full, one is screened */
+	BLOCKS = 6,			/* one is filled; two are looked up; the others keep either from waiting */
 	BLOCK_BYTES = 128 << 10,	/* small enough to stay in a core's cache on its way to the other */
+};
+
+struct block {
+	struct buf bytes;
+	struct buf rows;		/* array of struct ingest_row */
+	struct ingest_sieve *sieve;
+	bool is_looked_up;		/* under the lock */
 };
 
 struct screening {
 	struct ingest_load *load;
 	struct batch_sort *sort;
-	struct buf blocks[BLOCKS];
+	struct block blocks[BLOCKS];
 	unsigned n_filled;		/* the caller's */
-	unsigned n_done;		/* the thread's, as is the next */
-	struct buf rows;		/* array of struct ingest_row */
-	int sort_rc;			/* of the last row that was to be sorted */
+	int sort_rc;			/* the thread's: of the last row that was to be sorted */
 
 	pthread_t thread;
 	pthread_mutex_t lock;		/* protects what follows */
 	pthread_cond_t turn;
-	unsigned filled, done;		/* blocks, since the beginning */
+	unsigned filled, claimed, done;	/* blocks, since the beginning */
 	bool ends;			/* no more come */
 	int rc;
 	struct why why;
 };
+
+static struct block *block_at(struct screening *screening, unsigned i)
+{
+	return &screening->blocks[i % BLOCKS];
+}
+
+/* Behind an error blocks are passed over. */
+static void fail_locked(struct screening *screening, int rc, const struct why *why)
+{
+	if (rc == 0 || screening->rc < 0)
+		return;
+	screening->rc = rc;
+	screening->why = *why;
+}
+
+/* ---- looking up, by either ---- */
+
+static int list_rows(struct block *block)
+{
+	size_t at = 0;
+
+	buf_reset(&block->rows);
+	while (at < block->bytes.len) {
+		const char *row = block->bytes.data + at;
+		struct ingest_row one = { row_entity(row), row_record(row) };
+
+		buf_append(&block->rows, &one, sizeof one);
+		at += row_len(one.entity, one.record);
+	}
+	return buf_error(&block->rows);
+}
+
+/* The next block that nobody has looked up; there is one. The lock is held, but not while it is looked up: sieves begin in the order of the blocks. */
+static void look_up_next(struct screening *screening)
+{
+	struct block *block = block_at(screening, screening->claimed++);
+	const struct ingest_row *rows;
+	struct why why = { "" };
+	int rc = screening->rc;
+
+	if (rc == 0) {
+		if (list_rows(block) < 0)
+			rc = why_fail(&why, ENOMEM, "no memory");
+		rows = (const struct ingest_row *)block->rows.data;
+		if (rc == 0)
+			rc = ingest_sieve_begin(block->sieve, screening->load, rows, block->rows.len / sizeof *rows, &why);
+		fail_locked(screening, rc, &why);
+	}
+	pthread_mutex_unlock(&screening->lock);
+	if (rc == 0)
+		rc = ingest_sieve_look(block->sieve, &why);
+	pthread_mutex_lock(&screening->lock);
+	fail_locked(screening, rc, &why);
+	block->is_looked_up = true;
+	pthread_cond_broadcast(&screening->turn);
+}
 
 /* ---- the thread ---- */
 
@@ -47,69 +110,62 @@ static int add_to_sort(void *arg, struct slice entity, struct slice record)
 	return screening->sort_rc;
 }
 
-static int screen_block(struct screening *screening, const struct buf *block, struct why *why)
+/* The lock is held, but not while rows are taken. */
+static void take_next(struct screening *screening)
 {
-	size_t at = 0;
-	int rc;
+	struct block *block = block_at(screening, screening->done);
+	int rc = screening->rc;
+	struct why why;
 
-	buf_reset(&screening->rows);
-	while (at < block->len) {
-		const char *row = block->data + at;
-		struct ingest_row one = { row_entity(row), row_record(row) };
-
-		buf_append(&screening->rows, &one, sizeof one);
-		at += row_len(one.entity, one.record);
-	}
-	if (buf_error(&screening->rows) < 0)
-		return why_fail(why, ENOMEM, "no memory");
-	rc = ingest_load_screen(screening->load, (const struct ingest_row *)screening->rows.data,
-				screening->rows.len / sizeof(struct ingest_row), add_to_sort, screening, why);
-	return screening->sort_rc < 0 ? why_fail(why, -screening->sort_rc, "rows cannot be sorted: %s", strerror(-screening->sort_rc)) : rc;
-}
-
-/* A full block; NULL at the end. */
-static struct buf *take_full(struct screening *screening)
-{
-	bool ends;
-
-	pthread_mutex_lock(&screening->lock);
-	while (!screening->ends && screening->filled == screening->done)
-		pthread_cond_wait(&screening->turn, &screening->lock);
-	ends = screening->filled == screening->done;
 	pthread_mutex_unlock(&screening->lock);
-	return ends ? NULL : &screening->blocks[screening->n_done++ % BLOCKS];
+	if (rc == 0) {
+		rc = ingest_sieve_take(block->sieve, add_to_sort, screening, &why);
+		if (screening->sort_rc < 0)
+			why_fail(&why, -screening->sort_rc, "rows cannot be sorted: %s", strerror(-screening->sort_rc));
+	}
+	pthread_mutex_lock(&screening->lock);
+	fail_locked(screening, rc, &why);
+	buf_reset(&block->bytes);
+	block->is_looked_up = false;
+	screening->done++;
+	pthread_cond_broadcast(&screening->turn);
 }
 
-/* Behind an error blocks are passed over. */
 static void *screen(void *arg)
 {
 	struct screening *screening = arg;
-	struct why why = { "" };
-	struct buf *block;
-	int rc = 0;
 
-	while ((block = take_full(screening))) {
-		if (rc == 0)
-			rc = screen_block(screening, block, &why);
-		buf_reset(block);
-		pthread_mutex_lock(&screening->lock);
-		if (rc < 0 && screening->rc == 0) {
-			screening->rc = rc;
-			screening->why = why;
-		}
-		screening->done++;
-		pthread_cond_signal(&screening->turn);
-		pthread_mutex_unlock(&screening->lock);
+	pthread_mutex_lock(&screening->lock);
+	while (!screening->ends || screening->done != screening->filled) {
+		if (screening->done != screening->claimed && block_at(screening, screening->done)->is_looked_up)
+			take_next(screening);
+		else if (screening->claimed != screening->filled)
+			look_up_next(screening);
+		else
+			pthread_cond_wait(&screening->turn, &screening->lock);
 	}
+	pthread_mutex_unlock(&screening->lock);
 	return NULL;
 }
 
 /* ---- the caller ---- */
 
+static void free_screening(struct screening *screening)
+{
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		ingest_sieve_free(screening->blocks[i].sieve);
+		buf_release(&screening->blocks[i].bytes);
+		buf_release(&screening->blocks[i].rows);
+	}
+	pthread_mutex_destroy(&screening->lock);
+	pthread_cond_destroy(&screening->turn);
+	free(screening);
+}
+
 int screening_start(struct ingest_load *load, struct batch_sort *sort, struct screening **out)
 {
 	struct screening *screening = calloc(1, sizeof *screening);
-	int rc;
+	int rc = 0;
 
 	if (!screening)
 		return -ENOMEM;
@@ -117,27 +173,33 @@ int screening_start(struct ingest_load *load, struct batch_sort *sort, struct sc
 	screening->sort = sort;
 	pthread_mutex_init(&screening->lock, NULL);
 	pthread_cond_init(&screening->turn, NULL);
-	rc = -pthread_create(&screening->thread, NULL, screen, screening);
-	if (rc < 0) {
-		pthread_mutex_destroy(&screening->lock);
-		pthread_cond_destroy(&screening->turn);
-		free(screening);
-		return rc;
+	for (unsigned i = 0; i < BLOCKS && rc == 0; i++) {
+		screening->blocks[i].sieve = ingest_sieve_new();
+		rc = screening->blocks[i].sieve ? 0 : -ENOMEM;
 	}
-	*out = screening;
-	return 0;
+	if (rc == 0)
+		rc = -pthread_create(&screening->thread, NULL, screen, screening);
+	if (rc < 0)
+		free_screening(screening);
+	else
+		*out = screening;
+	return rc;
 }
 
-/* Hands the block over, and waits until there is another one (or, with `all`, until all are through). */
+/* Hands the block over. Until there is another one (or, with `all`, until all are through) it looks up what the thread has not begun. */
 static int hand_over(struct screening *screening, bool all, struct why *why)
 {
 	int rc;
 
 	pthread_mutex_lock(&screening->lock);
 	screening->filled = ++screening->n_filled;
-	pthread_cond_signal(&screening->turn);
-	while (screening->filled - screening->done > (all ? 0 : BLOCKS - 1))
-		pthread_cond_wait(&screening->turn, &screening->lock);
+	pthread_cond_broadcast(&screening->turn);
+	while (screening->filled - screening->done > (all ? 0 : BLOCKS - 1)) {
+		if (screening->claimed != screening->filled)
+			look_up_next(screening);
+		else
+			pthread_cond_wait(&screening->turn, &screening->lock);
+	}
 	rc = screening->rc;
 	if (rc < 0)
 		*why = screening->why;
@@ -147,7 +209,7 @@ static int hand_over(struct screening *screening, bool all, struct why *why)
 
 int screening_add(struct screening *screening, struct slice entity, struct slice record, struct why *why)
 {
-	struct buf *block = &screening->blocks[screening->n_filled % BLOCKS];
+	struct buf *block = &block_at(screening, screening->n_filled)->bytes;
 	size_t len = row_len(entity, record);
 	char *place = buf_reserve(block, len);
 
@@ -169,13 +231,8 @@ void screening_stop(struct screening *screening)
 		return;
 	pthread_mutex_lock(&screening->lock);
 	screening->ends = true;
-	pthread_cond_signal(&screening->turn);
+	pthread_cond_broadcast(&screening->turn);
 	pthread_mutex_unlock(&screening->lock);
 	pthread_join(screening->thread, NULL);
-	for (unsigned i = 0; i < BLOCKS; i++)
-		buf_release(&screening->blocks[i]);
-	buf_release(&screening->rows);
-	pthread_mutex_destroy(&screening->lock);
-	pthread_cond_destroy(&screening->turn);
-	free(screening);
+	free_screening(screening);
 }

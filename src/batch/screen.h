@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Beside whoever reads rows, a thread has the load screen them and sorts those that it gives back. Private to batch. */
+/* Beside whoever reads rows, a thread screens them with the load and sorts those that come back. Private to batch. */
 #ifndef BATCH_SCREEN_H
 #define BATCH_SCREEN_H
 

@@ -29,7 +29,7 @@ struct ingest *loading_enter(struct ingest_load *load)
 
 	pthread_mutex_lock(&calls_lock);
 	ingest = load->ingest && !load->ingest->closing ? load->ingest : NULL;
-	load->in_call = ingest != NULL;
+	load->n_calls += ingest != NULL;
 	pthread_mutex_unlock(&calls_lock);
 	return ingest;
 }
@@ -37,7 +37,7 @@ struct ingest *loading_enter(struct ingest_load *load)
 void loading_leave(struct ingest_load *load)
 {
 	pthread_mutex_lock(&calls_lock);
-	load->in_call = false;
+	load->n_calls--;
 	pthread_cond_broadcast(&calls_ended);
 	pthread_mutex_unlock(&calls_lock);
 }
@@ -55,7 +55,7 @@ static bool enlist(struct ingest *ingest, struct ingest_load *load)
 	takes = !ingest->closing;
 	if (takes) {
 		load->ingest = ingest;
-		load->in_call = true;
+		load->n_calls = 1;
 		load->next = ingest->open;
 		ingest->open = load;
 	}
@@ -72,7 +72,7 @@ static void delist(struct ingest_load *load)
 			break;
 		}
 	load->ingest = NULL;
-	load->in_call = false;
+	load->n_calls = 0;
 	pthread_cond_broadcast(&calls_ended);
 	pthread_mutex_unlock(&calls_lock);
 }
@@ -84,7 +84,7 @@ void load_stop(struct ingest *ingest)
 	pthread_mutex_lock(&calls_lock);
 	ingest->closing = true;
 	while ((load = ingest->open)) {
-		if (load->in_call) {
+		if (load->n_calls) {
 			pthread_cond_wait(&calls_ended, &calls_lock);
 			continue;
 		}
@@ -444,7 +444,7 @@ void ingest_load_abort(struct ingest_load *load)
 		return;
 	pthread_mutex_lock(&calls_lock);
 	ingest = load->ingest;
-	load->in_call = ingest != NULL;
+	load->n_calls += ingest != NULL;
 	pthread_mutex_unlock(&calls_lock);
 	if (ingest) {
 		for (unsigned i = 0; i < 2; i++)

@@ -8,7 +8,7 @@
  * that are equal to what stands are not written at all. What another lane changes meanwhile is judged once more before
  * publishing, so that the shadow is always what the load makes of the newest rows. Later the overlay is folded into the rows in the background.
  *
- * One thread at a time uses a load; any number of loads run at once, one for each group. ingest_load_figures is for any thread.
+ * One thread at a time uses a load, but for what screens its rows; any number of loads run at once, one for each group. ingest_load_figures is for any thread.
  */
 #ifndef INGEST_LOAD_H
 #define INGEST_LOAD_H
@@ -37,6 +37,7 @@ struct ingest_load_options {
 	struct slice position_key, position;	/* stored by the commit that publishes, so that a restart knows that it happened; may be empty */
 	bool dry_run;			/* judges and counts, writes nothing */
 	size_t screen_bytes;		/* memory for the names of rows that are screened; what finds no room there is given back */
+	uint64_t rows_hint;		/* how many may be screened, roughly */
 	/* Required. Gives the load's own row of an entity once more: appends the record. 0, -ENOENT, or an errno that ends the load. Called
 	 * while ingest_load_row or ingest_load_publish runs, maybe from another thread than theirs, never from two at once. */
 	int (*find)(void *arg, struct slice entity, struct buf *out);
@@ -69,10 +70,19 @@ struct ingest_row {
 };
 /* Takes a row to be sorted, and given later on; its slices live for the call. 0, or an errno that ends the load. */
 typedef int (*ingest_give)(void *arg, struct slice entity, struct slice record);
-/* Before the first row is given: rows in any order, records as below. Those that are what stands, in values and in time, are counted as unchanged and
- * kept out; all others come back by `give`, in their order; and so does, in front of them, a row that was kept out before, if another lane has changed
- * it or a later row of its entity is another one. Errors as of ingest_load_row, and those of `give`. */
-int ingest_load_screen(struct ingest_load *load, const struct ingest_row *rows, size_t n, ingest_give give, void *arg, struct why *why);
+/* Screens some rows, and then others: it begins, looks them up, and takes what was found. Any number of them are on their way at once, by several
+ * threads, each look beside all else; but one after another they begin, and in the same order they take. */
+struct ingest_sieve;
+struct ingest_sieve *ingest_sieve_new(void);
+/* Ends it wherever it is. NULL is fine. */
+void ingest_sieve_free(struct ingest_sieve *sieve);
+/* Before the first row is given: rows in any order, records as below; they live until they are taken. An error ends the load, of these three. */
+int ingest_sieve_begin(struct ingest_sieve *sieve, struct ingest_load *load, const struct ingest_row *rows, size_t n, struct why *why);
+int ingest_sieve_look(struct ingest_sieve *sieve, struct why *why);
+/* Those that are what stands, in values and in time, are counted as unchanged and kept out; all others come back by `give`, in their order; and so
+ * does, in front of them, a row that was kept out before, if another lane has changed it or a later row of its entity is another one. Errors as of
+ * ingest_load_row, and those of `give`. */
+int ingest_sieve_take(struct ingest_sieve *sieve, ingest_give give, void *arg, struct why *why);
 /* Rows in ascending order of the entity's bytes, each entity once (-EINVAL otherwise). `record` is packed as by store/record.h; its stamps carry event
  * time and origin, the rest is filled in; TOMB with no cells deletes the entity as of stamp 0. Copied. Blocks while commits catch up. An error ends
  * the load: only abort is left. -ESTALE: the group was removed or its definition changed meanwhile. -ESHUTDOWN: ingest was stopped. */

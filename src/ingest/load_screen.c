@@ -13,8 +13,9 @@
  *	the same, later			the row is kept (load->owned) and judged anew before the load is published, like any that was
  *					judged too early; then judging asks here for the load's own row, not the caller
  *
- * The hash is keyed by chance and has 62 bits. Where two names met in it, one's row would be taken for a repetition of the other's, with a chance of
- * one in a million million for a load of a million rows.
+ * Looking up is most of the work and depends on nothing but a snapshot, so any thread may do it beside others. What follows from it is done
+ * in the order of the rows. Snapshots are taken in that order as well: whoever has seen a change finds that it was noted, and nobody behind
+ * sees less.
  *
  * Screening pays only if most rows are the same. It looks at a window of rows, goes on if a quarter of them were, and else leaves out twice as
  * many before the next one. Names are remembered anyway while there is room; those that find none are given back always.
@@ -22,201 +23,203 @@
 #include "ingest/loading.h"
 
 #include <errno.h>
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <xxhash.h>
+#include "ingest/load_names.h"
 
 enum {
-	SEGMENTS = 256,			/* of the names: each grows by itself, so that growing needs little more than what it comes to */
-	SLOTS_FIRST = 64,
 	AT_ONCE = 64,			/* look-ups */
+	AHEAD = 16,			/* rows whose name is on its way to the core */
 	WINDOW = 4096,			/* rows */
 	PAYS = 4,			/* one in so many is the same */
 	PAUSE_MAX = 64 * WINDOW,
 };
 
-enum fate { UNMET, KEPT_OUT, GIVEN };
-
-/* A slot is 0, or a hash whose lowest bits say the fate. */
-enum { FATE_BITS = 2, FATE_MASK = 3 };
-
-struct segment {
-	uint64_t *slots;
-	uint32_t n, size;
-};
-
 struct screen {
-	uint64_t key;
-	struct segment segments[SEGMENTS];
-	size_t bytes, bytes_max;
-	bool is_full;			/* a name found no room: from then on, none is remembered */
+	struct names *names;
+	/* Under the load's lock. */
 	uint64_t window, same;		/* rows looked at in this window; those that were the same */
 	uint64_t pause, paused;		/* rows that are left out between two windows; how many of them still are */
-	struct buf base;		/* what stands, while it is given back */
 };
 
-/* ---- names ---- */
+/* What looking up came to. */
+struct finding {
+	uint64_t hash;
+	struct slice base;		/* what stands, in the snapshot; nothing is the empty row */
+	bool is_same;
+};
 
-static uint64_t hash_of(const struct screen *screen, struct slice entity)
-{
-	return XXH3_64bits_withSeed(entity.data, entity.len, screen->key) & ~(uint64_t)FATE_MASK;
-}
+struct ingest_sieve {
+	struct ingest_load *load;	/* NULL: not begun */
+	const struct catalog_group *grp;	/* as it is in the snapshot */
+	const struct catalog *cat;
+	struct store_snap *snap;
+	uint64_t seq;
+	const struct ingest_row *rows;
+	size_t n, same;
+	bool looks;
+	struct buf findings;		/* array of struct finding */
+	ingest_give give;
+	void *arg;
+};
 
-static inline struct segment *segment_of(struct screen *screen, uint64_t hash)
-{
-	return &screen->segments[hash >> 56];
-}
-
-static inline uint32_t place_of(const struct segment *seg, uint64_t hash)
-{
-	return (uint32_t)(hash >> FATE_BITS) & (seg->size - 1);
-}
-
-/* The slot that has the hash, or the free one where it would be. NULL: there is no slot at all. */
-static uint64_t *find_slot(struct segment *seg, uint64_t hash)
-{
-	uint32_t at = seg->size ? place_of(seg, hash) : 0;
-
-	while (seg->size && seg->slots[at] && (seg->slots[at] & ~(uint64_t)FATE_MASK) != hash)
-		at = (at + 1) & (seg->size - 1);
-	return seg->size ? &seg->slots[at] : NULL;
-}
-
-static enum fate fate_of(struct screen *screen, uint64_t hash)
-{
-	const uint64_t *slot = find_slot(segment_of(screen, hash), hash);
-
-	return slot ? (enum fate)(*slot & FATE_MASK) : UNMET;
-}
-
-/* false: there is no room. */
-static bool grow(struct screen *screen, struct segment *seg)
-{
-	struct segment next = { .size = seg->size ? 2 * seg->size : SLOTS_FIRST, .n = seg->n };
-	size_t more = (next.size - seg->size) * sizeof *next.slots;
-
-	if (screen->bytes + more > screen->bytes_max)
-		return false;
-	next.slots = calloc(next.size, sizeof *next.slots);
-	if (!next.slots)
-		return false;
-	for (uint32_t i = 0; i < seg->size; i++)
-		if (seg->slots[i])
-			*find_slot(&next, seg->slots[i] & ~(uint64_t)FATE_MASK) = seg->slots[i];
-	free(seg->slots);
-	*seg = next;
-	screen->bytes += more;
-	return true;
-}
-
-/* What becomes of a name that was not met before. false: it is not remembered. */
-static bool meet(struct screen *screen, uint64_t hash, enum fate fate)
-{
-	struct segment *seg = segment_of(screen, hash);
-
-	if (screen->is_full)
-		return false;
-	if ((uint64_t)seg->n * 4 >= (uint64_t)seg->size * 3 && !grow(screen, seg)) {
-		screen->is_full = true;
-		return false;
-	}
-	*find_slot(seg, hash) = hash | fate;
-	seg->n++;
-	return true;
-}
-
-/* ---- rows ---- */
-
-static struct screen *screen_new(size_t bytes_max)
+static struct screen *screen_new(size_t bytes_max, uint64_t rows_hint)
 {
 	struct screen *screen = calloc(1, sizeof *screen);
 
 	if (!screen)
 		return NULL;
-	if (getrandom(&screen->key, sizeof screen->key, GRND_NONBLOCK) != sizeof screen->key)
-		screen->key = (uint64_t)(uintptr_t)screen;
-	screen->bytes_max = bytes_max;
 	screen->pause = WINDOW;
-	return screen;
+	screen->names = names_new(bytes_max, rows_hint);
+	if (screen->names)
+		return screen;
+	free(screen);
+	return NULL;
 }
 
 void screen_free(struct screen *screen)
 {
 	if (!screen)
 		return;
-	for (unsigned i = 0; i < SEGMENTS; i++)
-		free(screen->segments[i].slots);
-	buf_release(&screen->base);
+	names_free(screen->names);
 	free(screen);
 }
 
 bool screen_kept_out(struct screen *screen, struct slice entity)
 {
-	return screen && fate_of(screen, hash_of(screen, entity)) == KEPT_OUT;
+	return screen && names_fate(screen->names, names_hash(screen->names, entity)) == FATE_KEPT_OUT;
 }
 
-/* What one call works with. */
-struct sieve {
-	struct ingest_load *load;
-	struct screen *screen;
-	const struct catalog_group *grp;	/* as it is in the snapshot */
-	struct store_snap *snap;
-	ingest_give give;
-	void *arg;
-};
+/* ---- does it pay? ---- */
 
-/* What stands is a row of the load that was kept out: it is one to be given, after all. */
-static int give_back(struct sieve *sieve, uint64_t hash, struct slice entity, struct slice row)
+/* Are the next rows to be looked up? */
+static bool looks_locked(struct screen *screen, size_t n)
 {
-	struct tally *tally = &sieve->load->screened;
-	struct record rec;
-	int rc = record_view(row, &rec);
+	if (!screen->paused)
+		return true;
+	screen->paused -= n < screen->paused ? n : screen->paused;
+	return false;
+}
 
+/* Rows were looked up, and so many of them were the same. */
+static void note_window_locked(struct screen *screen, size_t n, size_t same)
+{
+	screen->window += n;
+	screen->same += same;
+	if (screen->window < WINDOW)
+		return;
+	if (screen->same * PAYS < screen->window) {
+		screen->paused = screen->pause;
+		screen->pause = screen->pause * 2 < PAUSE_MAX ? screen->pause * 2 : PAUSE_MAX;
+	} else {
+		screen->pause = WINDOW;
+	}
+	screen->window = screen->same = 0;
+}
+
+/* ---- beginning ---- */
+
+static int open_screen(struct ingest *ingest, struct ingest_load *load)
+{
+	struct store_snap *snap = NULL;
+	uint64_t standing = 0;
+
+	if (load->screening == SCREEN_OPEN)
+		return 0;
+	if (load->screening == SCREEN_CLOSED)
+		return -EINVAL;
+	if (store_snap_begin(ingest->store, &snap) < 0 || load_standing_rows(snap, load->grp->id, &standing) < 0)
+		standing = 0;
+	store_snap_end(snap);
+	load->screen = screen_new(load->options.screen_bytes, standing < load->options.rows_hint ? standing : load->options.rows_hint);
+	if (!load->screen)
+		return -ENOMEM;
+	/* From here on changes are noted; those that come before the first snapshot, it shows. */
+	pthread_mutex_lock(&load->lock);
+	load->screening = SCREEN_OPEN;
+	pthread_mutex_unlock(&load->lock);
+	return 0;
+}
+
+static int open_sieve(struct ingest *ingest, struct ingest_load *load, struct ingest_sieve *sieve, struct why *why)
+{
+	int rc = open_screen(ingest, load);
+
+	if (rc == 0)
+		rc = load_view(ingest, &sieve->snap, &sieve->cat);
+	if (rc == 0)
+		rc = loading_check_group(load, sieve->cat, why);
+	if (rc == 0)
+		rc = store_snap_seq(sieve->snap, &sieve->seq);
 	if (rc < 0)
 		return rc;
-	*find_slot(segment_of(sieve->screen, hash), hash) = hash | GIVEN;
-	tally->figures.unchanged -= rec.cells;
-	tally->figures.rows--;
-	return sieve->give(sieve->arg, entity, row);
+	sieve->grp = catalog_find_id(sieve->cat, load->grp->id);
+	pthread_mutex_lock(&load->lock);
+	sieve->looks = looks_locked(load->screen, sieve->n);
+	pthread_mutex_unlock(&load->lock);
+	return 0;
 }
 
-/* Changes of other lanes that the snapshot shows: the rows as they were are what the load has. */
-static int take_changes(struct sieve *sieve, uint64_t seq)
+struct ingest_sieve *ingest_sieve_new(void)
+{
+	return calloc(1, sizeof(struct ingest_sieve));
+}
+
+static void end_sieve(struct ingest_sieve *sieve)
 {
 	struct ingest_load *load = sieve->load;
-	struct touch *list = NULL, **last = &list, **link, *touch;
-	int rc = 0;
 
-	pthread_mutex_lock(&load->lock);
-	link = &load->noted;
-	while ((touch = *link)) {
-		if (touch->seq > seq) {
-			link = &touch->next;
-			continue;
-		}
-		*link = touch->next;
-		load->touched_bytes -= touch_bytes(touch);
-		*last = touch;
-		last = &touch->next;
-	}
-	*last = NULL;
-	load->noted_tail = link;
-	pthread_mutex_unlock(&load->lock);
-	while ((touch = list)) {
-		uint64_t hash = hash_of(sieve->screen, touch_entity(touch));
-
-		list = touch->next;
-		if (rc == 0 && fate_of(sieve->screen, hash) == KEPT_OUT)
-			rc = give_back(sieve, hash, touch_entity(touch), touch_row(touch));
-		free(touch);
-	}
-	return rc;
+	store_snap_end(sieve->snap);
+	catalog_unref(sieve->cat);
+	sieve->snap = NULL;
+	sieve->cat = NULL;
+	sieve->load = NULL;
+	loading_leave(load);
 }
 
+static int fail_screening(struct ingest_load *load, int rc, struct why *why)
+{
+	load->state = LOAD_FAILED;
+	return why->text[0] ? rc : why_fail(why, -rc, "rows can't be compared with what stands: %s", strerror(-rc));
+}
+
+int ingest_sieve_begin(struct ingest_sieve *sieve, struct ingest_load *load, const struct ingest_row *rows, size_t n, struct why *why)
+{
+	struct ingest *ingest;
+	int rc;
+
+	why->text[0] = '\0';
+	if (sieve->load || load->state != LOAD_OPEN || load->screening == SCREEN_CLOSED)
+		return why_fail(why, EINVAL, "rows are screened before the first one is given");
+	ingest = loading_enter(load);
+	if (!ingest)
+		return fail_screening(load, loading_fail_stopped(why), why);
+	sieve->load = load;
+	sieve->rows = rows;
+	sieve->n = n;
+	sieve->same = 0;
+	buf_reset(&sieve->findings);
+	rc = open_sieve(ingest, load, sieve, why);
+	if (rc == 0)
+		return 0;
+	end_sieve(sieve);
+	return fail_screening(load, rc, why);
+}
+
+void ingest_sieve_free(struct ingest_sieve *sieve)
+{
+	if (!sieve)
+		return;
+	if (sieve->load)
+		end_sieve(sieve);
+	buf_release(&sieve->findings);
+	free(sieve);
+}
+
+/* ---- looking up ---- */
+
 /* What stands for some entities: in the overlay, else in the rows. Nothing is the empty row. */
-static int look_up(struct sieve *sieve, const struct slice *entities, size_t n, struct slice *out)
+static int look_up(struct ingest_sieve *sieve, const struct slice *entities, size_t n, struct slice *out)
 {
 	const struct catalog_group *grp = sieve->grp;
 	struct slice asked[AT_ONCE], below[AT_ONCE];
@@ -236,155 +239,157 @@ static int look_up(struct sieve *sieve, const struct slice *entities, size_t n, 
 	return rc;
 }
 
-static int keep_out(struct sieve *sieve, uint64_t hash, struct slice record)
+static int look_some(struct ingest_sieve *sieve, const struct ingest_row *rows, size_t n, struct finding *findings)
 {
-	struct record rec;
-	int rc = record_view(record, &rec);
-
-	if (rc < 0 || !meet(sieve->screen, hash, KEPT_OUT))
-		return rc < 0 ? rc : -ENOMEM;
-	sieve->load->screened.figures.unchanged += rec.cells;
-	sieve->load->screened.figures.rows++;
-	return 0;
-}
-
-/* One row, in its turn. `base` is what stands, if it was asked for. */
-static int sieve_row(struct sieve *sieve, const struct ingest_row *row, uint64_t hash, const struct slice *base)
-{
-	struct screen *screen = sieve->screen;
-	struct slice stands = slice_of(NULL, 0);
-	bool is_same = base && judge_is_same(&sieve->load->judge, *base, row->record);
-	enum fate fate = fate_of(screen, hash);
+	struct slice entities[AT_ONCE], standing[AT_ONCE] = { 0 };
 	int rc = 0;
 
-	screen->same += is_same;
-	if (fate == UNMET && is_same && !screen->is_full && keep_out(sieve, hash, row->record) == 0)
+	for (size_t i = 0; i < n; i++) {
+		entities[i] = rows[i].entity;
+		findings[i] = (struct finding){ .hash = names_hash(sieve->load->screen->names, rows[i].entity) };
+	}
+	if (sieve->looks)
+		rc = look_up(sieve, entities, n, standing);
+	for (size_t i = 0; i < n && rc == 0 && sieve->looks; i++) {
+		findings[i].base = standing[i];
+		findings[i].is_same = judge_is_same(&sieve->load->judge, standing[i], rows[i].record);
+		sieve->same += findings[i].is_same;
+	}
+	return rc;
+}
+
+int ingest_sieve_look(struct ingest_sieve *sieve, struct why *why)
+{
+	struct finding *findings = (struct finding *)buf_reserve(&sieve->findings, sieve->n * sizeof *findings);
+	int rc = findings || !sieve->n ? 0 : -ENOMEM;
+
+	why->text[0] = '\0';
+	sieve->findings.len = findings ? sieve->n * sizeof *findings : 0;
+	for (size_t i = 0; i < sieve->n && rc == 0; i += AT_ONCE)
+		rc = look_some(sieve, sieve->rows + i, sieve->n - i < AT_ONCE ? sieve->n - i : AT_ONCE, findings + i);
+	return rc < 0 ? fail_screening(sieve->load, rc, why) : 0;
+}
+
+/* ---- taking what was found ---- */
+
+/* What stands is a row of the load that was kept out: it is one to be given, after all. */
+static int give_back(struct ingest_sieve *sieve, uint64_t hash, struct slice entity, struct slice row)
+{
+	struct tally *tally = &sieve->load->screened;
+	struct record rec;
+	int rc = record_view(row, &rec);
+
+	if (rc < 0)
+		return rc;
+	names_change(sieve->load->screen->names, hash, FATE_GIVEN);
+	tally->figures.unchanged -= rec.cells;
+	tally->figures.rows--;
+	return sieve->give(sieve->arg, entity, row);
+}
+
+/* Changes of other lanes that the snapshot shows: the rows as they were are what the load has. */
+static int take_changes(struct ingest_sieve *sieve)
+{
+	struct ingest_load *load = sieve->load;
+	struct touch *list = NULL, **last = &list, **link, *touch;
+	int rc = 0;
+
+	pthread_mutex_lock(&load->lock);
+	link = &load->noted;
+	while ((touch = *link)) {
+		if (touch->seq > sieve->seq) {
+			link = &touch->next;
+			continue;
+		}
+		*link = touch->next;
+		load->touched_bytes -= touch_bytes(touch);
+		*last = touch;
+		last = &touch->next;
+	}
+	*last = NULL;
+	load->noted_tail = link;
+	pthread_mutex_unlock(&load->lock);
+	while ((touch = list)) {
+		uint64_t hash = names_hash(load->screen->names, touch_entity(touch));
+
+		list = touch->next;
+		if (rc == 0 && names_fate(load->screen->names, hash) == FATE_KEPT_OUT)
+			rc = give_back(sieve, hash, touch_entity(touch), touch_row(touch));
+		free(touch);
+	}
+	return rc;
+}
+
+static bool keep_out(struct ingest_sieve *sieve, const struct finding *finding, struct slice record)
+{
+	struct record rec;
+
+	if (record_view(record, &rec) < 0 || !names_meet(sieve->load->screen->names, finding->hash, FATE_KEPT_OUT))
+		return false;
+	sieve->load->screened.figures.unchanged += rec.cells;
+	sieve->load->screened.figures.rows++;
+	return true;
+}
+
+/* One row, in its turn. */
+static int take_row(struct ingest_sieve *sieve, const struct ingest_row *row, const struct finding *finding)
+{
+	struct names *names = sieve->load->screen->names;
+	enum fate fate = names_fate(names, finding->hash);
+	struct slice base = finding->base;
+	int rc = 0;
+
+	if (fate == FATE_UNMET && finding->is_same && keep_out(sieve, finding, row->record))
 		return 0;
-	if (fate == KEPT_OUT && is_same) {
+	if (fate == FATE_KEPT_OUT && finding->is_same) {
 		sieve->load->screened.figures.repeated++;
 		return 0;
 	}
-	if (fate == UNMET)
-		meet(screen, hash, GIVEN);
-	if (fate == KEPT_OUT) {
-		rc = base ? 0 : store_get_row_over(sieve->snap, sieve->grp->rows, sieve->grp->overlay, row->entity, &stands);
+	if (fate == FATE_UNMET)
+		names_meet(names, finding->hash, FATE_GIVEN);
+	if (fate == FATE_KEPT_OUT) {
+		rc = sieve->looks ? 0 : store_get_row_over(sieve->snap, sieve->grp->rows, sieve->grp->overlay, row->entity, &base);
 		if (rc == 0)
-			rc = give_back(sieve, hash, row->entity, base ? *base : stands);
+			rc = give_back(sieve, finding->hash, row->entity, base);
 	}
 	return rc < 0 ? rc : sieve->give(sieve->arg, row->entity, row->record);
 }
 
-/* Are the next rows to be looked up? */
-static bool pays(struct screen *screen, size_t n)
+static int take_rows(struct ingest_sieve *sieve)
 {
-	if (screen->paused) {
-		screen->paused -= n < screen->paused ? n : screen->paused;
-		return false;
-	}
-	if (screen->window < WINDOW) {
-		screen->window += n;
-		return true;
-	}
-	if (screen->same * PAYS < screen->window) {
-		screen->paused = screen->pause;
-		screen->pause = screen->pause * 2 < PAUSE_MAX ? screen->pause * 2 : PAUSE_MAX;
-	} else {
-		screen->pause = WINDOW;
-	}
-	screen->window = screen->same = 0;
-	return pays(screen, n);
-}
+	const struct finding *findings = (const struct finding *)sieve->findings.data;
+	struct ingest_load *load = sieve->load;
+	int rc = take_changes(sieve);
 
-static int sieve_some(struct sieve *sieve, const struct ingest_row *rows, size_t n)
-{
-	struct slice entities[AT_ONCE], standing[AT_ONCE];
-	bool looks = pays(sieve->screen, n);
-	uint64_t hashes[AT_ONCE];
-	int rc = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		struct segment *seg;
-
-		entities[i] = rows[i].entity;
-		hashes[i] = hash_of(sieve->screen, rows[i].entity);
-		seg = segment_of(sieve->screen, hashes[i]);
-		if (seg->size)
-			__builtin_prefetch(&seg->slots[place_of(seg, hashes[i])], 1);
+	for (size_t i = 0; i < sieve->n && rc == 0; i++) {
+		if (i + AHEAD < sieve->n)
+			names_fetch(load->screen->names, findings[i + AHEAD].hash);
+		rc = take_row(sieve, &sieve->rows[i], &findings[i]);
 	}
-	if (looks)
-		rc = look_up(sieve, entities, n, standing);
-	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = sieve_row(sieve, &rows[i], hashes[i], looks ? &standing[i] : NULL);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&load->lock);
+	if (sieve->looks)
+		note_window_locked(load->screen, sieve->n, sieve->same);
+	rc = load->trouble;
+	pthread_mutex_unlock(&load->lock);
 	return rc;
 }
 
-/* ---- calls ---- */
-
-static int open_screen(struct ingest_load *load)
+int ingest_sieve_take(struct ingest_sieve *sieve, ingest_give give, void *arg, struct why *why)
 {
-	if (load->screening == SCREEN_OPEN)
-		return 0;
-	if (load->screening == SCREEN_CLOSED)
-		return -EINVAL;
-	load->screen = screen_new(load->options.screen_bytes);
-	if (!load->screen)
-		return -ENOMEM;
-	/* From here on changes are noted; those that come before the first snapshot, it shows. */
-	pthread_mutex_lock(&load->lock);
-	load->screening = SCREEN_OPEN;
-	pthread_mutex_unlock(&load->lock);
-	return 0;
-}
-
-static int screen_rows(struct ingest *ingest, struct ingest_load *load, const struct ingest_row *rows, size_t n, ingest_give give, void *arg,
-		       struct why *why)
-{
-	struct sieve sieve = { .load = load, .give = give, .arg = arg };
-	const struct catalog *cat = NULL;
-	uint64_t seq = 0;
-	int rc = open_screen(load);
-
-	sieve.screen = load->screen;
-	if (rc == 0)
-		rc = load_view(ingest, &sieve.snap, &cat);
-	if (rc == 0)
-		rc = loading_check_group(load, cat, why);
-	if (rc == 0) {
-		sieve.grp = catalog_find_id(cat, load->grp->id);
-		rc = store_snap_seq(sieve.snap, &seq);
-	}
-	if (rc == 0)
-		rc = take_changes(&sieve, seq);
-	for (size_t i = 0; i < n && rc == 0; i += AT_ONCE)
-		rc = sieve_some(&sieve, rows + i, n - i < AT_ONCE ? n - i : AT_ONCE);
-	store_snap_end(sieve.snap);
-	catalog_unref(cat);
-	if (rc == 0) {
-		pthread_mutex_lock(&load->lock);
-		rc = load->trouble;
-		pthread_mutex_unlock(&load->lock);
-	}
-	return rc < 0 && !why->text[0] ? why_fail(why, -rc, "rows can't be compared with what stands: %s", strerror(-rc)) : rc;
-}
-
-int ingest_load_screen(struct ingest_load *load, const struct ingest_row *rows, size_t n, ingest_give give, void *arg, struct why *why)
-{
-	struct ingest *ingest;
-	struct why own;
+	struct ingest_load *load = sieve->load;
 	int rc;
 
-	why = why ? why : &own;
 	why->text[0] = '\0';
-	if (load->state != LOAD_OPEN || load->screening == SCREEN_CLOSED)
-		return why_fail(why, EINVAL, "rows are screened before the first one is given");
-	ingest = loading_enter(load);
-	rc = ingest ? screen_rows(ingest, load, rows, n, give, arg, why) : loading_fail_stopped(why);
-	if (ingest)
-		loading_leave(load);
-	if (rc < 0)
-		load->state = LOAD_FAILED;
-	return rc;
+	sieve->give = give;
+	sieve->arg = arg;
+	rc = take_rows(sieve);
+	end_sieve(sieve);
+	return rc < 0 ? fail_screening(load, rc, why) : 0;
 }
+
+/* ---- its beginning and its end ---- */
 
 bool ingest_load_screens(struct ingest_load *load)
 {

@@ -79,11 +79,13 @@ static inline size_t touch_bytes(const struct touch *touch)
 	return sizeof *touch + touch->entity_len + touch->row_len;
 }
 
+enum load_state { LOAD_OPEN, LOAD_FAILED, LOAD_PUBLISHED };
+
 struct ingest_load {
 	/* Under the lock of load.c. */
 	struct ingest *ingest;		/* NULL: it was stopped */
 	struct ingest_load *next;
-	bool in_call;
+	unsigned n_calls;
 
 	/* Fixed once it has begun. */
 	struct ingest_load_options options;	/* its slices point into texts */
@@ -93,7 +95,7 @@ struct ingest_load {
 	struct record_stamp stamp;
 
 	/* The load's thread. */
-	enum { LOAD_OPEN, LOAD_FAILED, LOAD_PUBLISHED } state;
+	_Atomic enum load_state state;	/* threads that screen its rows look at it, too */
 	struct judge judge;
 	struct chunk chunks[2];
 	unsigned filling;

@@ -466,12 +466,35 @@ static int take_back(void *arg, struct slice entity, struct slice record)
 	return -EINVAL;
 }
 
-/* In an order of its own, some at a time. */
+enum { SIEVES = 3, SIEVE_ROWS = 8 };
+
+/* Rows on their way through a sieve. */
+struct passing {
+	struct ingest_sieve *sieve;
+	struct ingest_row rows[SIEVE_ROWS];
+	char names[SIEVE_ROWS][16];
+	bool is_looked_up;
+};
+
+static void look_up(struct passing *passing)
+{
+	struct why why;
+
+	CHECK(passing->is_looked_up || ingest_sieve_look(passing->sieve, &why) == 0);
+	passing->is_looked_up = true;
+}
+
+static void meddle_some(struct job *job)
+{
+	while (!job->options.dry_run && rnd(3) == 0)
+		meddle(job->world, job->model);
+}
+
+/* In an order of its own, some at a time, up to three times that at once; they are looked up in any order, and others write between all steps. */
 static unsigned screen_job(struct job *job, struct ingest_load *load)
 {
-	unsigned order[ENTITIES], n = 0, kept_out = 0;
-	struct ingest_row rows[8];
-	char names[8][16];
+	unsigned order[ENTITIES], n = 0, kept_out = 0, begun = 0, taken = 0;
+	struct passing passing[SIEVES] = { 0 };
 	struct why why;
 
 	for (unsigned e = 0; e < ENTITIES; e++) {
@@ -483,17 +506,31 @@ static unsigned screen_job(struct job *job, struct ingest_load *load)
 		order[at] = e;
 		n++;
 	}
-	for (unsigned i = 0, some; i < n; i += some) {
-		some = 1 + rnd(8);
-		some = some < n - i ? some : n - i;
-		for (unsigned k = 0; k < some; k++) {
-			job->is_out[order[i + k]] = true;
-			rows[k] = (struct ingest_row){ name_of(order[i + k], names[k]), buf_slice(&job->rows[order[i + k]].record) };
+	for (unsigned k = 0; k < SIEVES; k++)
+		NEED(passing[k].sieve = ingest_sieve_new());
+	for (unsigned i = 0; i < n || taken < begun; meddle_some(job)) {
+		struct passing *next = &passing[begun % SIEVES], *first = &passing[taken % SIEVES];
+		unsigned some = 1 + rnd(SIEVE_ROWS);
+
+		if (i < n && begun - taken < SIEVES && rnd(2)) {
+			some = some < n - i ? some : n - i;
+			for (unsigned k = 0; k < some; k++, i++) {
+				job->is_out[order[i]] = true;
+				next->rows[k] = (struct ingest_row){ name_of(order[i], next->names[k]), buf_slice(&job->rows[order[i]].record) };
+			}
+			CHECK_INT(ingest_sieve_begin(next->sieve, load, next->rows, some, &why), 0);
+			next->is_looked_up = false;
+			begun++;
+		} else if (taken < begun && rnd(2)) {
+			look_up(&passing[(taken + rnd(begun - taken)) % SIEVES]);
+		} else if (taken < begun) {
+			look_up(first);
+			CHECK_INT(ingest_sieve_take(first->sieve, take_back, job, &why), 0);
+			taken++;
 		}
-		CHECK_INT(ingest_load_screen(load, rows, some, take_back, job, &why), 0);
-		while (!job->options.dry_run && rnd(3) == 0)
-			meddle(job->world, job->model);
 	}
+	for (unsigned k = 0; k < SIEVES; k++)
+		ingest_sieve_free(passing[k].sieve);
 	for (unsigned e = 0; e < ENTITIES; e++)
 		kept_out += job->is_out[e];
 	return kept_out;
@@ -1175,6 +1212,22 @@ static int write_down(void *arg, struct slice entity, struct slice record)
 	return 0;
 }
 
+/* All at once. */
+static int screen_rows(struct ingest_load *load, const struct ingest_row *rows, size_t n, struct buf *came, struct why *why)
+{
+	struct ingest_sieve *sieve = ingest_sieve_new();
+	int rc;
+
+	NEED(sieve);
+	rc = ingest_sieve_begin(sieve, load, rows, n, why);
+	if (rc == 0)
+		rc = ingest_sieve_look(sieve, why);
+	if (rc == 0)
+		rc = ingest_sieve_take(sieve, write_down, came, why);
+	ingest_sieve_free(sieve);
+	return rc;
+}
+
 /* What comes back for a row of clicks at a time. */
 static void screen_one(struct ingest_load *load, const char *entity, int64_t clicks, int64_t event_ns, const char *want)
 {
@@ -1187,7 +1240,7 @@ static void screen_one(struct ingest_load *load, const char *entity, int64_t cli
 	record_builder_cell(&b, CLICKS, RECORD_PRESENT, codes[CLICKS], 0, slice_of(&clicks, sizeof clicks));
 	NEED(record_builder_finish(&b, &record) == 0);
 	row.record = buf_slice(&record);
-	CHECK_INT(ingest_load_screen(load, &row, 1, write_down, &came, &why), 0);
+	CHECK_INT(screen_rows(load, &row, 1, &came, &why), 0);
 	CHECK_TEXT(buf_slice(&came), want);
 	record_builder_release(&b);
 	buf_release(&record);
@@ -1246,7 +1299,7 @@ static void test_screening(void)
 	/* What they change once no more rows are screened is judged anew: at a tie the load, which comes later, wins. */
 	put_clicks(&world, "l006", 7, base_ns + 1, 0);
 	CHECK_INT(give(load, "l000", 2, base_ns + 1, &why), 0);
-	CHECK_INT(ingest_load_screen(load, NULL, 0, write_down, NULL, &why), -EINVAL);
+	CHECK_INT(screen_rows(load, NULL, 0, NULL, &why), -EINVAL);
 	CHECK_INT(ingest_load_row(load, slice_str("l000"), slice_of(NULL, 0), &why), -EINVAL);
 	ingest_load_abort(load);
 	CHECK_INT(world_int(&world, "l006", CLICKS, NULL), 7);
@@ -1323,7 +1376,7 @@ static void test_screening(void)
 			record_builder_cell(&b, CLICKS, RECORD_PRESENT, codes[CLICKS], 0, slice_of(&clicks, sizeof clicks));
 			NEED(record_builder_finish(&b, &record) == 0);
 			row.record = buf_slice(&record);
-			CHECK_INT(ingest_load_screen(load, &row, 1, write_down, &came, &why), 0);
+			CHECK_INT(screen_rows(load, &row, 1, &came, &why), 0);
 			came_back += came.len > 0;
 			record_builder_release(&b);
 			buf_release(&record);
