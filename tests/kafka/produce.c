@@ -6,9 +6,13 @@
  *	shape=mixed	what a topic holds on a bad day: features left out and null, event times at random within an hour, messages of another
  *			type, tombstones, and ones that are no JSON, not of the type, or not UTF-8
  *	seed=1 entities=1000000 partitions=4 rate=0 (messages a second; 0: as fast as it goes) base=<ms, the latest event time; now>
+ *	fatal=<number of the message behind which the producer is made to fail, once>
  *
  * The same arguments give the same messages in the same partitions. It ends when all are acknowledged by all replicas; brokers that go away
  * meanwhile are waited for.
+ *
+ * An idempotent producer gives up for good when a broker does not go on with its numbers where it was, as one may that was killed. What was not
+ * acknowledged by then is given to a new producer, which can't know what the broker has of it: some messages may then stand twice.
  */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
@@ -22,7 +26,7 @@
 
 struct settings {
 	bool is_mixed;
-	uint64_t count, seed, entities, partitions, rate, base_ms;
+	uint64_t count, seed, entities, partitions, rate, base_ms, fatal;
 };
 
 struct message {
@@ -33,7 +37,14 @@ struct message {
 	int64_t timestamp_ms;
 };
 
-static uint64_t failed;
+struct outbox {
+	const struct settings *set;
+	const char *brokers, *topic;
+	rd_kafka_t *rk;
+	uint64_t *lost;		/* numbers of messages that a failed producer had not got rid of */
+	size_t lost_n, lost_room;
+	uint64_t failed;
+};
 
 static int64_t now_ns(clockid_t id)
 {
@@ -159,11 +170,35 @@ static void make_message(const struct settings *set, uint64_t i, struct message 
 		make_plain(set, i, &random, out);
 }
 
+static void keep_lost(struct outbox *box, uint64_t number)
+{
+	if (box->lost_n == box->lost_room) {
+		box->lost_room = box->lost_room ? 2 * box->lost_room : 1024;
+		box->lost = realloc(box->lost, box->lost_room * sizeof *box->lost);
+		if (!box->lost) {
+			fprintf(stderr, "produce: out of memory\n");
+			exit(1);
+		}
+	}
+	box->lost[box->lost_n++] = number;
+}
+
+static bool has_fatal_error(rd_kafka_t *rk)
+{
+	char err[8];
+
+	return rd_kafka_fatal_error(rk, err, sizeof err) != RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 static void note_delivery(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *arg)
 {
-	(void)rk;
-	(void)arg;
-	if (msg->err && !failed++)
+	struct outbox *box = arg;
+
+	if (!msg->err)
+		return;
+	if (has_fatal_error(rk))
+		keep_lost(box, (uint64_t)(uintptr_t)msg->_private);
+	else if (!box->failed++)
 		fprintf(stderr, "produce: %s\n", rd_kafka_err2str(msg->err));
 }
 
@@ -177,43 +212,88 @@ static void must_set(rd_kafka_conf_t *conf, const char *name, const char *value)
 	}
 }
 
-static rd_kafka_t *open_producer(const char *brokers)
+static void open_producer(struct outbox *box)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	char err[512];
-	rd_kafka_t *rk;
 
-	must_set(conf, "bootstrap.servers", brokers);
+	must_set(conf, "bootstrap.servers", box->brokers);
 	must_set(conf, "enable.idempotence", "true");
 	must_set(conf, "linger.ms", "1");
 	must_set(conf, "message.timeout.ms", "600000");
 	must_set(conf, "reconnect.backoff.max.ms", "1000");
 	must_set(conf, "queue.buffering.max.messages", "200000");
 	rd_kafka_conf_set_dr_msg_cb(conf, note_delivery);
-	rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, err, sizeof err);
-	if (!rk) {
+	rd_kafka_conf_set_opaque(conf, box);
+	box->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, err, sizeof err);
+	if (!box->rk) {
 		fprintf(stderr, "produce: %s\n", err);
 		exit(1);
 	}
-	return rk;
 }
 
-static void send_message(rd_kafka_t *rk, const char *topic, const struct message *msg)
+static void send_message(struct outbox *box, uint64_t number)
 {
+	struct message msg;
+
+	make_message(box->set, number, &msg);
 	for (;;) {
-		rd_kafka_resp_err_t err = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(msg->partition),
-			RD_KAFKA_V_KEY((void *)(uintptr_t)msg->key, strlen(msg->key)),
-			RD_KAFKA_V_VALUE((void *)(uintptr_t)(msg->is_tombstone ? NULL : msg->value), msg->is_tombstone ? 0 : msg->value_len),
-			RD_KAFKA_V_TIMESTAMP(msg->timestamp_ms), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+		rd_kafka_resp_err_t err = rd_kafka_producev(box->rk, RD_KAFKA_V_TOPIC(box->topic), RD_KAFKA_V_PARTITION(msg.partition),
+			RD_KAFKA_V_KEY(msg.key, strlen(msg.key)), RD_KAFKA_V_VALUE(msg.is_tombstone ? NULL : msg.value, msg.is_tombstone ? 0 : msg.value_len),
+			RD_KAFKA_V_TIMESTAMP(msg.timestamp_ms), RD_KAFKA_V_OPAQUE((void *)(uintptr_t)number),
+			RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
 
 		if (!err)
 			return;
+		if (err == RD_KAFKA_RESP_ERR__FATAL) {
+			keep_lost(box, number);
+			return;
+		}
 		if (err != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
 			fprintf(stderr, "produce: %s\n", rd_kafka_err2str(err));
 			exit(1);
 		}
-		rd_kafka_poll(rk, 100);
+		rd_kafka_poll(box->rk, 100);
 	}
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	const uint64_t *left = a, *right = b;
+
+	return (*left > *right) - (*left < *right);
+}
+
+/* Another producer for one that has given up; it sends what that one had not got rid of, in order. */
+static void renew_producer(struct outbox *box)
+{
+	char err[512];
+	uint64_t *lost;
+	size_t n;
+
+	rd_kafka_fatal_error(box->rk, err, sizeof err);
+	rd_kafka_purge(box->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+	while (rd_kafka_outq_len(box->rk))
+		rd_kafka_poll(box->rk, 100);
+	rd_kafka_destroy(box->rk);
+	fprintf(stderr, "produce: %s; a new producer sends %zu messages again\n", err, box->lost_n);
+	open_producer(box);
+	lost = box->lost;
+	n = box->lost_n;
+	box->lost = NULL;
+	box->lost_n = box->lost_room = 0;
+	if (n)
+		qsort(lost, n, sizeof *lost, compare_numbers);
+	for (size_t i = 0; i < n; i++)
+		send_message(box, lost[i]);
+	free(lost);
+}
+
+static void serve(struct outbox *box, int wait_ms)
+{
+	rd_kafka_poll(box->rk, wait_ms);
+	if (has_fatal_error(box->rk))
+		renew_producer(box);
 }
 
 static void read_setting(struct settings *set, const char *text)
@@ -224,7 +304,7 @@ static void read_setting(struct settings *set, const char *text)
 	} numbers[] = {
 		{ "seed=", offsetof(struct settings, seed) }, { "entities=", offsetof(struct settings, entities) },
 		{ "partitions=", offsetof(struct settings, partitions) }, { "rate=", offsetof(struct settings, rate) },
-		{ "base=", offsetof(struct settings, base_ms) },
+		{ "base=", offsetof(struct settings, base_ms) }, { "fatal=", offsetof(struct settings, fatal) },
 	};
 
 	if (!strcmp(text, "shape=mixed") || !strcmp(text, "shape=plain")) {
@@ -243,34 +323,37 @@ static void read_setting(struct settings *set, const char *text)
 int main(int argc, char **argv)
 {
 	struct settings set = { .seed = 1, .entities = 1000000, .partitions = 4 };
-	struct message msg;
+	struct outbox box = { .set = &set };
 	int64_t start;
-	rd_kafka_t *rk;
 
 	if (argc < 4) {
 		fprintf(stderr, "usage: produce BROKERS TOPIC COUNT [name=value...]\n");
 		return 2;
 	}
+	box.brokers = argv[1];
+	box.topic = argv[2];
 	set.count = strtoull(argv[3], NULL, 10);
 	set.base_ms = (uint64_t)(now_ns(CLOCK_REALTIME) / 1000000);
 	for (int i = 4; i < argc; i++)
 		read_setting(&set, argv[i]);
-	rk = open_producer(argv[1]);
+	open_producer(&box);
 	start = now_ns(CLOCK_MONOTONIC);
 	for (uint64_t i = 0; i < set.count; i++) {
-		make_message(&set, i, &msg);
-		send_message(rk, argv[2], &msg);
+		send_message(&box, i);
+		if (set.fatal && i == set.fatal)
+			rd_kafka_test_fatal_error(box.rk, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "as it was told");
 		if (set.rate) {
 			int64_t due = start + (int64_t)(i * 1000000000 / set.rate), now = now_ns(CLOCK_MONOTONIC);
 
 			if (due > now + 1000000)
-				rd_kafka_poll(rk, (int)((due - now) / 1000000));
+				serve(&box, (int)((due - now) / 1000000));
 		}
 		if (i % 256 == 0)
-			rd_kafka_poll(rk, 0);
+			serve(&box, 0);
 	}
-	while (rd_kafka_outq_len(rk))
-		rd_kafka_poll(rk, 100);
-	rd_kafka_destroy(rk);
-	return failed != 0;
+	while (rd_kafka_outq_len(box.rk) || box.lost_n)
+		serve(&box, 100);
+	rd_kafka_destroy(box.rk);
+	free(box.lost);
+	return box.failed != 0;
 }
