@@ -300,6 +300,10 @@ define() {
 	cat > "$MNT/$1/.schema"
 }
 
+is_free_port() {
+	! (: < "/dev/tcp/127.0.0.1/$1") 2> /dev/null
+}
+
 # start_broker [name=value...]: a real Kafka broker of this case's own, which ends with the case; $BROKERS says where it is. Such a case is `# slow`.
 start_broker() {
 	local port
@@ -307,7 +311,7 @@ start_broker() {
 	need java kcat
 	[[ -e ${KAFKA_JARS:-${BUILD:-build}/third/kafka}/jars.sha256 ]] || skip "the broker's jars are not there: make setup"
 	for port in $(shuf -i 20000-30000 -n 20); do
-		! (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null && ! (: < "/dev/tcp/127.0.0.1/$((port + 1))") 2> /dev/null && break
+		is_free_port "$port" && is_free_port $((port + 1)) && is_free_port $((port + 2)) && break
 	done
 	broker_args=("$DIR/broker" "$port" "$@")
 	BROKERS=$("$TESTS/kafka/broker" start "${broker_args[@]}") || fail "the broker does not start"

@@ -77,10 +77,9 @@ static int parse_places(struct slice text, int64_t *next, int32_t n_parts, struc
 
 		if (!colon || num_parse_u64(slice_of(at, (size_t)(colon - at)), &partition) < 0 ||
 		    num_parse_u64(slice_of(colon + 1, (size_t)(stop - colon - 1)), &offset) < 0 || offset > INT64_MAX)
-			return why_fail(why, EINVAL, "seek: %.*s: it is earliest, latest, a time, or PARTITION:OFFSET,...", (int)text.len,
-					(const char *)text.data);
+			return why_fail(why, EINVAL, "it is earliest, latest, a time, or PARTITION:OFFSET,...");
 		if (n_parts && partition >= (uint64_t)n_parts)
-			return why_fail(why, ENOENT, "seek: the topic has no partition %" PRIu64, partition);
+			return why_fail(why, ENOENT, "the topic has no partition %" PRIu64, partition);
 		if (next)
 			next[partition] = (int64_t)offset;
 		at = stop + 1;
@@ -92,10 +91,12 @@ static int find_places(struct lane *lane, struct slice text, int64_t *next, stru
 {
 	static const struct wanted all = { .all = true };
 	struct whence whence;
+	int rc;
 
 	if (whence_parse(text, &whence) == 0)
 		return consumer_find(lane, &whence, &all, next, why);
-	return parse_places(text, next, lane->n_parts, why);
+	rc = parse_places(text, next, lane->n_parts, why);
+	return rc < 0 ? rc : consumer_check_places(lane, next, why);
 }
 
 static int do_seek(struct lane *lane, struct slice rest, struct why *why)
@@ -159,7 +160,14 @@ static const struct word *find_word(struct slice text, struct slice *out_rest)
 	return NULL;
 }
 
-int command_check(const char *text, struct why *why)
+static void notice_refusal(struct lane *lane, const char *text, const char *reason)
+{
+	struct slice cmd = trim(text);
+
+	lane_notice(lane, "%.*s: %s", (int)(cmd.len < 100 ? cmd.len : 100), (const char *)cmd.data, reason);
+}
+
+static int check_form(const char *text, struct why *why)
 {
 	const struct word *word;
 	struct whence whence;
@@ -171,6 +179,16 @@ int command_check(const char *text, struct why *why)
 	if (!word->takes_place)
 		return rest.len ? why_fail(why, EINVAL, "%s takes no more words", word->word) : 0;
 	return whence_parse(rest, &whence) == 0 ? 0 : parse_places(rest, NULL, 0, why);
+}
+
+int command_check(struct lane *lane, const char *text)
+{
+	struct why why = { "" };
+	int rc = check_form(text, &why);
+
+	if (rc < 0)
+		notice_refusal(lane, text, why.text);
+	return rc;
 }
 
 static struct command *take_command(struct lane *lane)
@@ -199,8 +217,7 @@ void commands_serve(struct lane *lane)
 		int rc = word ? word->run(lane, rest, &why) : -EINVAL;
 
 		if (rc < 0)
-			lane_notice(lane, "%.*s: %s", (int)trim(cmd->text).len, (const char *)trim(cmd->text).data,
-				    why.text[0] ? why.text : strerror(-rc));
+			notice_refusal(lane, cmd->text, why.text[0] ? why.text : strerror(-rc));
 		lane->retry_ns = 0;
 		cmd->done(cmd->arg, rc);
 		free(cmd);

@@ -39,8 +39,10 @@ static void take_error(rd_kafka_t *rk, int err, const char *text, void *arg)
 	if (err == RD_KAFKA_RESP_ERR__FATAL)
 		err = rd_kafka_fatal_error(rk, said, sizeof said);
 	pthread_mutex_lock(&lane->lock);
-	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
 		snprintf(lane->client_error, sizeof lane->client_error, "%s", text);
+		lane->client_code = err;
+	}
 	pthread_mutex_unlock(&lane->lock);
 	if (rd_kafka_fatal_error(rk, NULL, 0))
 		lane->must_reopen = true;
@@ -97,6 +99,8 @@ int consumer_open(struct lane *lane, struct why *why)
 		rc = kafka_set(conf, "enable.auto.offset.store", "false", why);
 	if (rc == 0)
 		rc = kafka_set(conf, "auto.offset.reset", "error", why);
+	if (rc == 0)
+		rc = kafka_set(conf, "enable.partition.eof", "true", why);
 	/* Without a group the library still wants a name for one; it commits nothing to it. */
 	if (rc == 0 && (lane->def.group || !has_property(&lane->stream->options, "group.id")))
 		rc = kafka_set(conf, "group.id", lane->def.group ? lane->def.group : "featurefs", why);
@@ -118,6 +122,7 @@ int consumer_open(struct lane *lane, struct why *why)
 	pthread_mutex_lock(&lane->lock);
 	lane->queue = queue;
 	lane->client_error[0] = '\0';
+	lane->client_code = 0;
 	pthread_mutex_unlock(&lane->lock);
 	return lane->topic ? 0 : why_fail(why, EINVAL, "topic %s: %s", lane->def.topic, rd_kafka_err2str(rd_kafka_last_error()));
 }
@@ -193,17 +198,32 @@ void consumer_close(struct lane *lane)
 
 /* ---- asking the brokers ---- */
 
+/* What the library says of its connections tells more than how a question ended; a refused login or certificate is no broker that is down. */
 static int fail_to_ask(struct lane *lane, rd_kafka_resp_err_t err, const char *what, struct why *why)
 {
-	char said[200];
+	char said[sizeof lane->client_error];
+	int code;
 
 	/* For the library's own words. Once messages may wait in that queue it must not be served like this: the library would abort. */
 	if (!lane->is_attached)
 		rd_kafka_poll(lane->rk, 0);
 	pthread_mutex_lock(&lane->lock);
 	snprintf(said, sizeof said, "%s", lane->client_error);
+	code = lane->client_code;
 	pthread_mutex_unlock(&lane->lock);
+	if (kafka_is_down(err) && code == RD_KAFKA_RESP_ERR__AUTHENTICATION)
+		return why_fail(why, EHOSTUNREACH, "the brokers refuse the login: %s", said);
+	if (kafka_is_down(err) && code == RD_KAFKA_RESP_ERR__SSL)
+		return why_fail(why, EHOSTUNREACH, "no TLS connection to the brokers: %s", said);
 	return why_fail(why, EHOSTUNREACH, "%s: %s%s%s", what, rd_kafka_err2str(err), said[0] ? "; " : "", said);
+}
+
+static void forget_client_error(struct lane *lane)
+{
+	pthread_mutex_lock(&lane->lock);
+	lane->client_error[0] = '\0';
+	lane->client_code = 0;
+	pthread_mutex_unlock(&lane->lock);
 }
 
 /* How many partitions the topic has; 0: there is no such topic. */
@@ -219,6 +239,7 @@ static int count_partitions(struct lane *lane, int32_t *out, struct why *why)
 	rd_kafka_metadata_destroy(meta);
 	lane->all_down = false;
 	lane->topic_is_gone = *out == 0;
+	forget_client_error(lane);
 	if (err && !kafka_is_unknown(err) && err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
 		return fail_to_ask(lane, err, "the topic can't be looked at", why);
 	return 0;
@@ -309,7 +330,7 @@ static int set_size(struct lane *lane, int32_t n)
 	if (!parts)
 		return -ENOMEM;
 	for (int32_t i = lane->n_parts; i < n; i++)
-		parts[i] = (struct partition){ .next = -1, .committed = { -1, STREAM_NO_TIME }, .low = -1, .high = -1 };
+		parts[i] = (struct partition){ .next = -1, .committed = { -1, STREAM_NO_TIME }, .low = -1, .high = -1, .end = -1, .end_next = -1 };
 	lane->parts = parts;
 	lane->n_parts = n;
 	return 0;
@@ -361,10 +382,15 @@ static bool is_out_of_range(const struct partition *part)
 	return part->committed.next > part->high || part->committed.next < part->low || part->is_replaced;
 }
 
+static const char *describe_loss(const struct partition *part)
+{
+	return part->is_replaced ? "the message before it is another one now: the topic was made anew" : "that is not in the topic any more";
+}
+
 static void tell_reset(struct lane *lane, int32_t partition, int64_t next)
 {
 	const struct partition *part = &lane->parts[partition];
-	const char *reason = part->is_replaced ? "the topic was made anew" : "that is not in the topic any more";
+	const char *reason = describe_loss(part);
 
 	lane_notice(lane, "partition %" PRId32 " stood at offset %" PRId64 ", and %s (it has %" PRId64 " to %" PRId64 "): went on at %" PRId64,
 		    partition, part->committed.next, reason, part->low, part->high, next);
@@ -394,16 +420,21 @@ static int settle_positions(struct lane *lane, const struct wanted *wanted, int6
 		if (part->committed.next < 0 || !is_out_of_range(part))
 			continue;
 		if (lane->def.reset == RESET_STOP)
-			rc = why_fail(why, ERANGE, "partition %" PRId32 " stands at offset %" PRId64 ", which is not in the topic (%" PRId64 " to %" PRId64
-				      "): it was cut, or made anew; seek to go on", i, part->committed.next, part->low, part->high);
+			rc = why_fail(why, ERANGE, "partition %" PRId32 " stands at offset %" PRId64 ", and %s (it has %" PRId64 " to %" PRId64
+				      "); seek to go on", i, part->committed.next, describe_loss(part), part->low, part->high);
 		else
 			next[i] = lane->def.reset == RESET_LATEST ? part->high : part->low;
 		*out_changed = true;
 		if (rc == 0)
 			tell_reset(lane, i, next[i]);
 	}
-	if (rc == 0 && needs_start)
-		rc = consumer_find(lane, &lane->def.start, wanted, next, why);
+	if (rc == 0 && needs_start) {
+		/* Who waited for the topic and wants what is new wants what came since then. */
+		const struct whence since = { .is_time = true, .number = lane->waits_since_ms };
+		bool has_waited = lane->waits_since_ms && !lane->def.start.is_time && lane->def.start.number == RD_KAFKA_OFFSET_END;
+
+		rc = consumer_find(lane, has_waited ? &since : &lane->def.start, wanted, next, why);
+	}
 	return rc;
 }
 
@@ -418,8 +449,10 @@ static int begin_at(struct lane *lane, const struct wanted *wanted, struct why *
 	if (rc == 0)
 		rc = positions_put(lane, next, &(struct counters_change){ .is_reset = has_reset }, why);
 	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++)
-		if (wanted->all || wanted->is[i])
+		if (wanted->all || wanted->is[i]) {
 			lane->parts[i].next = lane->parts[i].committed.next;
+			lane->parts[i].end = lane->parts[i].end_next = -1;
+		}
 	free(next);
 	if (rc == 0)
 		rc = dead_prune_uncounted(lane);
@@ -466,6 +499,8 @@ int consumer_learn(struct lane *lane, struct why *why)
 	if (rc < 0)
 		return rc;
 	if (n == 0) {
+		if (!lane->has_seen_topic && !lane->waits_since_ms)
+			lane->waits_since_ms = clock_now() / STREAM_MS;
 		return why_fail(why, ENOENT, "topic %s does not exist%s", lane->def.topic, lane->has_seen_topic ? " any more" : " yet");
 	}
 	lane->has_seen_topic = true;
@@ -545,9 +580,16 @@ static void give_partitions(struct lane *lane, const rd_kafka_topic_partition_li
 		batches_drop(lane);
 		lane->must_reopen = true;
 	}
-	for (int i = 0; i < list->cnt; i++)
-		if (list->elems[i].partition < lane->n_parts)
-			lane->parts[list->elems[i].partition].is_assigned = false;
+	for (int i = 0; i < list->cnt; i++) {
+		struct partition *part = list->elems[i].partition < lane->n_parts ? &lane->parts[list->elems[i].partition] : NULL;
+
+		if (!part)
+			continue;
+		part->is_assigned = false;
+		/* Where it ends is somebody else's to know from here on. */
+		if (!lane->is_closing)
+			part->low = part->high = -1;
+	}
 	if (is_cooperative)
 		rd_kafka_error_destroy(rd_kafka_incremental_unassign(lane->rk, list));
 	else
@@ -571,6 +613,28 @@ static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_pa
 
 /* ---- housekeeping ---- */
 
+static void show_marks(struct lane *lane)
+{
+	pthread_mutex_lock(&lane->lock);
+	for (int32_t i = 0; i < lane->n_parts && i < lane->n_shown_parts; i++) {
+		lane->shown_parts[i].low = lane->parts[i].low;
+		lane->shown_parts[i].high = lane->parts[i].high;
+		lane->shown_parts[i].end = lane->parts[i].end;
+		lane->shown_parts[i].end_next = lane->parts[i].end_next;
+	}
+	pthread_mutex_unlock(&lane->lock);
+}
+
+void consumer_note_end(struct lane *lane, int32_t partition, int64_t offset)
+{
+	struct partition *part = partition >= 0 && partition < lane->n_parts ? &lane->parts[partition] : NULL;
+
+	if (!part || !part->is_assigned)
+		return;
+	part->end = offset;
+	part->end_next = part->next;
+}
+
 void consumer_look_at_marks(struct lane *lane)
 {
 	for (int32_t i = 0; i < lane->n_parts; i++) {
@@ -583,12 +647,32 @@ void consumer_look_at_marks(struct lane *lane)
 		if (low > lane->parts[i].low)
 			lane->parts[i].low = low;
 	}
-	pthread_mutex_lock(&lane->lock);
-	for (int32_t i = 0; i < lane->n_parts && i < lane->n_shown_parts; i++) {
-		lane->shown_parts[i].low = lane->parts[i].low;
-		lane->shown_parts[i].high = lane->parts[i].high;
-	}
-	pthread_mutex_unlock(&lane->lock);
+	show_marks(lane);
+}
+
+int consumer_ask_marks(struct lane *lane, struct why *why)
+{
+	struct wanted wanted = { .is = calloc((size_t)lane->n_parts + 1, sizeof *wanted.is) };
+	int rc;
+
+	for (int32_t i = 0; wanted.is && i < lane->n_parts; i++)
+		wanted.is[i] = lane->parts[i].is_assigned;
+	rc = wanted.is ? ask_marks(lane, &wanted, why) : -ENOMEM;
+	free(wanted.is);
+	show_marks(lane);
+	return rc;
+}
+
+int consumer_check_places(struct lane *lane, const int64_t *next, struct why *why)
+{
+	static const struct wanted all = { .all = true };
+	int rc = ask_marks(lane, &all, why);
+
+	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++)
+		if (next[i] >= 0 && (next[i] < lane->parts[i].low || next[i] > lane->parts[i].high))
+			rc = why_fail(why, ERANGE, "partition %" PRId32 " has offsets %" PRId64 " to %" PRId64, i, lane->parts[i].low,
+				      lane->parts[i].high);
+	return rc;
 }
 
 int consumer_look(struct lane *lane, struct why *why)

@@ -95,8 +95,11 @@ static int rotate(struct dead *dead)
 {
 	struct file_name to = name_of(dead, older);
 	int rc = dead_sync(dead);
+	struct stat st;
 
 	close_file(dead);
+	if (rc == 0 && fstatat(dead->dir_fd, to.text, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		dead->dropped += (uint64_t)st.st_size;
 	if (rc == 0 && renameat(dead->dir_fd, dead->name, dead->dir_fd, to.text) < 0)
 		rc = -errno;
 	return rc < 0 ? rc : open_file(dead);

@@ -31,6 +31,15 @@ static bool is_trouble(enum lane_state state)
 	return state == LANE_BROKEN || state == LANE_DISCONNECTED || state == LANE_BLOCKED || state == LANE_STOPPED;
 }
 
+/* What others said is shown as one line, whatever is in it. */
+static void print_line(char *out, size_t size, const char *fmt, va_list ap)
+{
+	vsnprintf(out, size, fmt, ap);
+	for (char *p = out; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+}
+
 void lane_show(struct lane *lane, enum lane_state state, const char *fmt, ...)
 {
 	char reason[sizeof lane->reason];
@@ -38,7 +47,7 @@ void lane_show(struct lane *lane, enum lane_state state, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(reason, sizeof reason, fmt, ap);
+	print_line(reason, sizeof reason, fmt, ap);
 	va_end(ap);
 	pthread_mutex_lock(&lane->lock);
 	is_new = lane->state != state;
@@ -57,7 +66,7 @@ void lane_notice(struct lane *lane, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
+	print_line(text, sizeof text, fmt, ap);
 	va_end(ap);
 	clock_print_time(clock_now(), false, time);
 	pthread_mutex_lock(&lane->lock);
@@ -116,6 +125,9 @@ static void show_failure(struct lane *lane, int rc, const char *reason)
 		lane_show(lane, LANE_STOPPED, "%s", reason);
 		retry_in(lane, NEVER);
 		return;
+	case -EINVAL:
+		lane_show(lane, LANE_BROKEN, "%s", reason);
+		break;
 	case -EIO:
 		lane_show(lane, LANE_BLOCKED, "the store takes no writes: %s", reason);
 		break;
@@ -185,6 +197,7 @@ static void take_definition(struct lane *lane, struct definition *def)
 		partitions_free(lane);
 		lane->source = 0;
 		lane->has_seen_topic = false;
+		lane->waits_since_ms = 0;
 	}
 	if (!is_same_text(lane->def.dead_topic, def->dead_topic))
 		forward_close(lane);
@@ -236,7 +249,9 @@ static void take_error(struct lane *lane, const rd_kafka_message_t *msg)
 {
 	rd_kafka_resp_err_t err = msg->err;
 
-	if (kafka_is_down(err)) {
+	if (err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+		consumer_note_end(lane, msg->partition, msg->offset);
+	} else if (kafka_is_down(err)) {
 		lane->all_down = true;
 	} else if (err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
 		   err == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED || kafka_is_unknown(err)) {
@@ -383,23 +398,51 @@ static void look_at_topic(struct lane *lane)
 		lane_show(lane, LANE_DISCONNECTED, "%s", why.text);
 }
 
-static void tick(struct lane *lane, int64_t now_ns)
+/* Nothing is fetched once the queue is full, but how far the topic has come is of interest all the more. */
+static void look_at_marks_blocked(struct lane *lane, int64_t now_ns)
 {
-	uint64_t bytes;
+	struct why why = { "" };
 
-	lane->tick_ns = now_ns + TICK;
-	count_rate(lane, now_ns);
+	if (now_ns - lane->refresh_ns < REFRESH)
+		return;
+	/* What it can't learn now it may learn the next time. */
+	consumer_ask_marks(lane, &why);
+	lane->refresh_ns = clock_monotonic();
+}
+
+static void look_at_letters(struct lane *lane)
+{
+	uint64_t bytes, dropped;
+	bool are_gone;
+
 	pthread_mutex_lock(&lane->dead_lock);
 	bytes = dead_bytes(&lane->dead);
+	dropped = lane->dead.dropped;
 	pthread_mutex_unlock(&lane->dead_lock);
 	pthread_mutex_lock(&lane->lock);
+	are_gone = dropped > lane->dead_dropped;
 	lane->dead_bytes = bytes;
+	lane->dead_dropped = dropped;
 	pthread_mutex_unlock(&lane->lock);
+	if (are_gone)
+		lane_notice(lane, "the dead letters are more than kafka.dead_letter_bytes: the oldest are gone, %" PRIu64 " bytes since the start",
+			    dropped);
+}
+
+static void tick(struct lane *lane, int64_t now_ns)
+{
+	lane->tick_ns = now_ns + TICK;
+	count_rate(lane, now_ns);
+	look_at_letters(lane);
 	if (lane->producer)
 		rd_kafka_poll(lane->producer, 0);
-	if (!lane->is_attached || lane->must_reopen || lane->must_redo || lane->held || lane->counters.is_paused)
+	if (!lane->is_attached || lane->must_reopen || lane->counters.is_paused)
 		return;
 	consumer_look_at_marks(lane);
+	if (lane->must_redo || lane->held) {
+		look_at_marks_blocked(lane, now_ns);
+		return;
+	}
 	if (now_ns - lane->refresh_ns >= (lane->all_down ? RETRY : REFRESH)) {
 		look_at_topic(lane);
 		lane->refresh_ns = clock_monotonic();

@@ -88,6 +88,8 @@ struct partition {
 	struct position committed;
 	struct ahead ahead;		/* of what is committed; not of what is shown */
 	int64_t low, high;		/* of the topic; -1: not known */
+	/* Where reading last came to the topic's end, and what was `next` then: offsets between the two are no messages, but a transaction's. */
+	int64_t end, end_next;
 };
 
 void position_lane_key(uint32_t group_id, const char *stream, struct buf *out);
@@ -141,6 +143,7 @@ struct dead {
 	bool relaxed;
 	int fd;				/* -1: not open */
 	uint64_t size;
+	uint64_t dropped;		/* bytes of the oldest letters, which went to make room */
 	bool is_dirty;			/* written since the last sync */
 	struct buf line;
 };
@@ -305,13 +308,14 @@ struct lane {
 	rd_kafka_queue_t *queue;	/* [L] to be yielded when something is to be done */
 	/* [L] what is shown */
 	enum lane_state state;
-	char reason[256], notice[256];	/* why it is in that state; the last thing that went otherwise than one would think */
-	char client_error[200];		/* librdkafka's last words */
+	char reason[320], notice[320];	/* why it is in that state; the last thing that went otherwise than one would think */
+	char client_error[256];		/* librdkafka's last words since it had an answer */
+	int client_code;		/* what kind of error that was */
 	struct counters shown;
 	struct partition *shown_parts;
 	int32_t n_shown_parts;
 	char *shown_topic;
-	uint64_t rebalances, consumed_bytes, commits, not_forwarded, dead_bytes;
+	uint64_t rebalances, consumed_bytes, commits, not_forwarded, dead_bytes, dead_dropped;
 	bool is_replaying;
 	double rate;			/* messages/s */
 	unsigned batch_rows;
@@ -328,6 +332,7 @@ struct lane {
 	struct partition *parts;
 	int32_t n_parts;
 	bool has_seen_topic, topic_is_gone, is_attached, is_closing;
+	int64_t waits_since_ms;		/* real time: when the topic was first looked for and not there; 0: it was */
 	uint32_t source;		/* the topic's number among ingest's sources; 0: not asked yet */
 	struct batch batches[BATCHES];	/* a ring */
 	unsigned oldest, n_submitted;	/* those under way or done begin at `oldest`; the one behind them is filled */
@@ -387,9 +392,12 @@ void consumer_close(struct lane *lane);		/* forgets what is not committed */
 int consumer_learn(struct lane *lane, struct why *why);
 /* The same, and begins to read. -ERANGE: a human must say where. */
 int consumer_attach(struct lane *lane, struct why *why);
-/* Offsets for a start, by partition. */
+/* Offsets for a start, by partition. Learns where the topic begins and ends. */
 int consumer_find(struct lane *lane, const struct whence *whence, const struct wanted *wanted, int64_t *out, struct why *why);
 void consumer_look_at_marks(struct lane *lane);		/* as the fetches tell */
+int consumer_ask_marks(struct lane *lane, struct why *why);	/* of what is assigned, from the brokers: for while nothing is fetched */
+int consumer_check_places(struct lane *lane, const int64_t *next, struct why *why);	/* -ERANGE: an offset that the topic has not */
+void consumer_note_end(struct lane *lane, int32_t partition, int64_t offset);
 int consumer_look(struct lane *lane, struct why *why);	/* where the topic and the lane stand, without reading */
 void consumer_recall(struct lane *lane);
 void consumer_show(struct lane *lane);
@@ -409,7 +417,7 @@ struct command {
 	void *arg;
 	char text[];
 };
-int command_check(const char *text, struct why *why);
+int command_check(struct lane *lane, const char *text);	/* its form; -EINVAL, with a notice */
 void commands_serve(struct lane *lane);
 void commands_refuse(struct lane *lane, int rc);
 

@@ -17,18 +17,30 @@ const char *report_state_name(enum lane_state state)
 
 /* With lane->lock held: all of these. */
 
+/* -1: not known. */
 static int64_t lag_of(const struct partition *part)
 {
-	return part->high >= 0 && part->committed.next >= 0 && part->high > part->committed.next ? part->high - part->committed.next : 0;
+	int64_t at = part->committed.next;
+
+	if (part->high < 0 || at < 0)
+		return -1;
+	if (at == part->end_next && at < part->end)
+		at = part->end;
+	return part->high > at ? part->high - at : 0;
 }
 
+/* Of those of which it is known; -1: of none. */
 static int64_t lag_of_all(const struct lane *lane)
 {
-	int64_t lag = 0;
+	int64_t sum = -1;
 
-	for (int32_t i = 0; i < lane->n_shown_parts; i++)
-		lag += lag_of(&lane->shown_parts[i]);
-	return lag;
+	for (int32_t i = 0; i < lane->n_shown_parts; i++) {
+		int64_t lag = lag_of(&lane->shown_parts[i]);
+
+		if (lag >= 0)
+			sum = sum < 0 ? lag : sum + lag;
+	}
+	return sum;
 }
 
 static unsigned count_assigned(const struct lane *lane)
@@ -40,28 +52,30 @@ static unsigned count_assigned(const struct lane *lane)
 	return n;
 }
 
-static void print_offset(const char *key, int64_t offset, struct buf *out)
+static void print_number(const char *key, int64_t number, struct buf *out)
 {
-	if (offset < 0)
-		buf_printf(out, " %s -", key);
+	if (number < 0)
+		buf_printf(out, "%s -", key);
 	else
-		buf_printf(out, " %s %" PRId64, key, offset);
+		buf_printf(out, "%s %" PRId64, key, number);
 }
 
 static void print_partitions(const struct lane *lane, struct buf *out)
 {
 	if (lane->shown_topic && lane->shown_topic[0])
 		buf_printf(out, "topic: %s\n", lane->shown_topic);
-	buf_printf(out, "partitions: %" PRId32 "\nassigned: %u\nlag: %" PRId64 "\n", lane->n_shown_parts, count_assigned(lane),
-		   lag_of_all(lane));
+	buf_printf(out, "partitions: %" PRId32 "\nassigned: %u\n", lane->n_shown_parts, count_assigned(lane));
+	print_number("lag:", lag_of_all(lane), out);
+	buf_append_char(out, '\n');
 	for (int32_t i = 0; i < lane->n_shown_parts; i++) {
 		const struct partition *part = &lane->shown_parts[i];
 
 		buf_printf(out, "partition.%" PRId32 ":", i);
-		print_offset("position", part->committed.next, out);
-		print_offset("low", part->low, out);
-		print_offset("high", part->high, out);
-		buf_printf(out, " lag %" PRId64 "%s\n", lag_of(part), part->is_assigned ? "" : " unassigned");
+		print_number(" position", part->committed.next, out);
+		print_number(" low", part->low, out);
+		print_number(" high", part->high, out);
+		print_number(" lag", lag_of(part), out);
+		buf_printf(out, "%s\n", part->is_assigned ? "" : " unassigned");
 	}
 }
 
@@ -88,7 +102,8 @@ void report_status(struct lane *lane, struct buf *out)
 	LANE_COUNTERS(X)
 #undef X
 	buf_printf(out, "replaying: %s\nrebalances: %" PRIu64 "\n", lane->is_replaying ? "yes" : "no", lane->rebalances);
-	buf_printf(out, "dead_letter_bytes: %" PRIu64 "\nnot_forwarded: %" PRIu64 "\n", lane->dead_bytes, lane->not_forwarded);
+	buf_printf(out, "dead_letter_bytes: %" PRIu64 "\ndead_letter_bytes_dropped: %" PRIu64 "\nnot_forwarded: %" PRIu64 "\n", lane->dead_bytes,
+		   lane->dead_dropped, lane->not_forwarded);
 	buf_printf(out, "messages_per_second: %.1f\ncommits: %" PRIu64 "\nbytes: %" PRIu64 "\n", lane->rate, lane->commits,
 		   lane->consumed_bytes);
 	print_age("freshness_event", &lane->event_age, now_ns, out);
@@ -135,7 +150,10 @@ static void sample_assigned(const struct lane *lane, const char *name, struct bu
 
 static void sample_lag(const struct lane *lane, const char *name, struct buf *out)
 {
-	print_sample(lane, name, NULL, NULL, (double)lag_of_all(lane), out);
+	int64_t lag = lag_of_all(lane);
+
+	if (lag >= 0)
+		print_sample(lane, name, NULL, NULL, (double)lag, out);
 }
 
 static void sample_bytes(const struct lane *lane, const char *name, struct buf *out)
@@ -146,6 +164,16 @@ static void sample_bytes(const struct lane *lane, const char *name, struct buf *
 static void sample_not_forwarded(const struct lane *lane, const char *name, struct buf *out)
 {
 	print_sample(lane, name, NULL, NULL, (double)lane->not_forwarded, out);
+}
+
+static void sample_dead_bytes(const struct lane *lane, const char *name, struct buf *out)
+{
+	print_sample(lane, name, NULL, NULL, (double)lane->dead_bytes, out);
+}
+
+static void sample_dead_dropped(const struct lane *lane, const char *name, struct buf *out)
+{
+	print_sample(lane, name, NULL, NULL, (double)lane->dead_dropped, out);
 }
 
 static void sample_offsets(const struct lane *lane, const char *name, bool is_high, struct buf *out)
@@ -213,6 +241,8 @@ static const struct metric {
 	{ "rebalances_total", "counter", "Rebalances of the consumer group since the start", sample_rebalances },
 	{ "received_bytes_total", "counter", "Bytes of messages applied since the start", sample_bytes },
 	{ "not_forwarded_total", "counter", "Dead letters that did not reach their topic since the start", sample_not_forwarded },
+	{ "dead_letter_bytes", "gauge", "Bytes of dead letters that are kept", sample_dead_bytes },
+	{ "dead_letter_dropped_bytes_total", "counter", "Bytes of dead letters that went to make room since the start", sample_dead_dropped },
 	{ "assigned_partitions", "gauge", "Partitions that the lane reads", sample_assigned },
 	{ "lag", "gauge", "Messages behind the ends of all partitions", sample_lag },
 	{ "position", "gauge", "Offset of the next message", sample_position },

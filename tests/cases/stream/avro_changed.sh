@@ -78,3 +78,18 @@ lane_tell g.events replay
 eventually 20 lane_is g.events replayed 2
 same "$(cat "$MNT/g/u6/n")" 9
 absent "$MNT/g/u4"
+ok 'a schema that comes later'
+
+# While nobody can say what the schema is, the message waits, and how many wait behind it is told.
+stop_daemon
+start_daemon -o "kafka.brokers=$BROKERS,kafka.schema_folder=$DIR/schemas,kafka.schema_registry=http://127.0.0.1:9"
+message 22 '\x04u8\x14'				# u8, 10
+eventually 20 lane_is g.events state blocked
+matches "$(lane g.events reason)" 'schema 22: http://127.0.0.1:9/'
+message 17 '\x04u9\x16'				# u9, 11
+eventually 20 lane_is g.events lag 2
+absent "$MNT/g/u9"
+schema 22 user:string n:long
+eventually 20 test -e "$MNT/g/u9/n"
+same "$(cat "$MNT/g/u8/n")" 10
+eventually 20 lane_is g.events lag 0

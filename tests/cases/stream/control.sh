@@ -67,12 +67,17 @@ same "$(featurectl -m "$MNT" replay g events 2>&1 || echo "exit $?")" \
 
 # What makes no sense is refused, with the reason in the status.
 expect_fail EINVAL bash -c "echo stop > '$MNT/.featurefs/lanes/g.events/control'"
-matches "$(lane g.events notice)" 'commands are pause, resume, seek and replay'
+matches "$(lane g.events notice)" 'stop: commands are pause, resume, seek and replay'
+printf 'pause\nstate: broken\n' > "$DIR/lines"
+expect_fail EINVAL bash -c "cat '$DIR/lines' > '$MNT/.featurefs/lanes/g.events/control'"
+same "$(grep -c '^state: ' "$MNT/.featurefs/lanes/g.events/status")" 1 'a command is shown as one line'
 expect_fail EINVAL bash -c "echo seek > '$MNT/.featurefs/lanes/g.events/control'"
 expect_fail EINVAL bash -c "echo seek 0:x > '$MNT/.featurefs/lanes/g.events/control'"
 expect_fail EINVAL bash -c "echo pause now > '$MNT/.featurefs/lanes/g.events/control'"
 expect_fail ENOENT bash -c "echo seek 2:0 > '$MNT/.featurefs/lanes/g.events/control'"
-matches "$(lane g.events notice)" 'seek 2:0: seek: the topic has no partition 2'
+matches "$(lane g.events notice)" 'seek 2:0: the topic has no partition 2'
+expect_fail ERANGE bash -c "echo seek 0:100 > '$MNT/.featurefs/lanes/g.events/control'"
+matches "$(lane g.events notice)" 'seek 0:100: partition 0 has offsets 0 to [0-9]+$'
 expect_fail ENOENT bash -c "echo replay > '$MNT/.featurefs/lanes/g.events/control'"
 same "$(lane g.events state)" running
 

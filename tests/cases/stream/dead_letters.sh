@@ -122,6 +122,19 @@ eventually 30 test -e "$MNT/g/behind/n"
 same "$(jq -r 'select(.offset == 10) | .value' "$dead" | base64 -d | md5sum)" "$(md5sum < "$DIR/big")"
 ok 'a message of 4 MiB'
 
+# Only so many bytes of letters are kept; that the oldest went is said.
+stop_daemon
+start_daemon -o "kafka.brokers=$BROKERS" -o kafka.dead_letter_bytes=64K -o allow_other
+had=$(lane g.events messages)
+seq -f 'no message %g' 1000 | produce events
+eventually 30 lane_is g.events messages $((had + 1000))
+dropped() {
+	(($(lane g.events dead_letter_bytes_dropped) > 0 && $(lane g.events dead_letter_bytes) <= 65536))
+}
+eventually 20 dropped
+matches "$(lane g.events notice)" 'more than kafka.dead_letter_bytes: the oldest are gone'
+ok 'a bound on letters'
+
 # A group that goes takes its letters with it.
 rm -r "$MNT/g/u1" "$MNT/g/good" "$MNT/g/behind"
 rmdir "$MNT/g"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A topic that is deleted and made anew while a lane reads it, and messages of 10 MiB: with a real broker, for the mock one has neither.
+# A topic that is deleted and made anew while a lane reads it, messages of 10 MiB, transactions, and a stream of what is new that waits for its topic: with
+# a real broker, for the mock one has none of these.
 # limit: 180
 # claims: F9
 # slow
@@ -68,3 +69,46 @@ eventually 60 test -e "$MNT/g/u205/n"
 same "$(cat "$MNT/g/u200/n")" 200
 same "$(lane g.events resets)" 2
 matches "$(lane g.events notice)" 'the topic was made anew'
+ok 'a topic made anew behind its back'
+
+# What ends a transaction has an offset, but is no message: nobody waits for it. A stream of what is new takes all that came while it waited for its topic.
+topic create booked 1
+define h <<'END'
+[group]
+entity = user
+[feature n]
+type = int64
+[stream booked]
+topic = booked
+entity = key
+[stream later]
+topic = later
+entity = key
+start = latest
+END
+eventually 20 lane_is h.later state waiting
+same "$(lane h.later lag)" -
+produce booked -K : -X transactional.id=books 2> "$DIR/said" <<< 'b:{"n":1}'
+eventually 30 lane_is h.booked partition.0 'position 1 low 0 high 2 lag 0'
+same "$(lane h.booked lag)" 0
+topic create later 1
+produce later -K : <<< 'l:{"n":1}'
+eventually 30 test -e "$MNT/h/l/n"
+ok 'transactions, and what is new'
+
+# As long as the old one: a human is told what is different, where a human is to say how to go on.
+sed -i 's/^topic = later$/topic = later\nreset = stop/' "$MNT/h/.schema"
+eventually 20 lane_is h.later state running
+stop_daemon
+topic delete later
+is_gone_later() {
+	! kcat -C -b "$BROKERS" -t later -p 0 -o beginning -e -q
+}
+eventually 30 is_gone_later
+topic create later 1
+produce later -K : <<< 'm:{"n":1}'
+start_daemon -o "kafka.brokers=$BROKERS"
+eventually 60 lane_is h.later state stopped
+matches "$(lane h.later reason)" 'partition 0 stands at offset 1, and the message before it is another one now: .*seek to go on'
+featurectl -m "$MNT" lane seek h.later earliest
+eventually 30 test -e "$MNT/h/m/n"
