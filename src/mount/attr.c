@@ -366,6 +366,9 @@ int attr_fill(struct mount *mount, const struct serve_view *view, const struct t
  * is made to forget them before anybody is answered: it then drops every answer to what was asked before, this one too,
  * and asks for the attributes alone.
  *
+ * The kernel also says that attributes may be kept an instant before it has stored them, and no lock keeps another thread from taking what
+ * was there before. So of a node that has had a turn no attributes are kept any more: who asks is answered, and shown that answer.
+ *
  * That is not needed where one thread alone was told of the older: it has that answer behind it when it asks again. And
  * what GETATTR answers is shown to who asked as it is; it may tell anything, with no time to keep it.
  */
@@ -459,7 +462,7 @@ static int get_pending(struct mount *mount, struct node *node, const struct targ
 /* May the kernel keep an answer to GETATTR? */
 static bool can_keep_locked(struct node *node, const struct content *content, pid_t caller)
 {
-	if (node->n_edits || !can_tell(node, content, caller))
+	if (node->n_edits || node->told_turn || !can_tell(node, content, caller))
 		return false;
 	attr_tell_locked(node, content, caller);
 	return true;

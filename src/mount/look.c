@@ -186,10 +186,10 @@ static void drop_unknown(struct mount *mount, struct node *node)
 	node_forget(mount, node, 1);
 }
 
-/* The node for a name whose current text is `content`. -EAGAIN: the view is older than what others have seen of it, or it
+/* The node for a name whose current text is `content`; may its attributes be kept? -EAGAIN: the view is older than what others have seen of it, or it
  * takes another node. */
 static int count_content(struct mount *mount, struct node *dir, const struct meaning *meaning, const struct content *content, pid_t caller,
-			 struct node **out)
+			 struct node **out, bool *out_keeps)
 {
 	bool must_void = false;
 	struct node *node;
@@ -215,6 +215,7 @@ static int count_content(struct mount *mount, struct node *dir, const struct mea
 		if (content->version > node->version)
 			node->version = content->version;
 		must_void = attr_tell_locked(node, content, caller);
+		*out_keeps = node->told_turn == 0;
 	}
 	pthread_mutex_unlock(&mount->lock);
 	/* An inode that the kernel is yet to make can't be told to forget what it will be made with. */
@@ -233,14 +234,15 @@ static int look_content(struct mount *mount, const struct serve_view *view, stru
 	struct content content;
 	struct node *node;
 	struct stat st;
+	bool keeps;
 	int rc = buf ? attr_render(view, target, buf, &content) : -ENOMEM;
 
 	if (rc == 0)
 		rc = attr_fill(mount, view, target, &content, &st);
 	if (rc == 0)
-		rc = count_content(mount, dir, meaning, &content, caller, &node);
+		rc = count_content(mount, dir, meaning, &content, caller, &node, &keeps);
 	if (rc == 0)
-		look_entry(mount, node, &st, attr_timeout(), out);
+		look_entry(mount, node, &st, keeps ? attr_timeout() : 0, out);
 	return rc;
 }
 
