@@ -3,8 +3,9 @@
  * libfeaturefs: reads a feature store in the caller's own process, and writes to it through its mount. See libfeaturefs(3).
  *
  * Every function that can fail returns 0 or a negative errno; featurefs_error() then says why in words, and what to do. Handles and
- * views are for any number of threads at once; what is said to be for one thread at a time is. The library has no threads of its own,
- * sets no signal handlers and prints nothing. After a fork the child may go on with the same handles: it opens the store anew by itself.
+ * views are for any number of threads at once; what is said to be for one thread at a time is. What is freed must not be in use by another
+ * call, and what a call was to fill means nothing after its failure. The library has no threads of its own, sets no signal handlers and
+ * prints nothing. After a fork the child may go on with the same handles: it opens the store anew by itself.
  *
  * Names of entities are in their written form, as in paths and listings: "a%2Fb" for a/b, the parts of a composite key joined by ','.
  * Times are int64 nanoseconds since 1970 (event and ingest times); values of type timestamp are microseconds.
@@ -27,7 +28,7 @@ struct featurefs_view;		/* a prepared list of features */
 struct featurefs_catalog;	/* what exists, at one moment */
 struct featurefs_changes;	/* what is to be written, as one */
 
-/* The reason of the last call that failed in this thread, one line; "" if none did. Valid until the thread's next call. */
+/* The reason of the last call that failed in this thread, one line; "" if none did. Valid until the thread's next call that fails. */
 const char *featurefs_error(void);
 const char *featurefs_library_version(void);	/* "0.1.0" */
 
@@ -41,7 +42,7 @@ enum featurefs_open_flag {
 /*
  * `path` is a mount point (or any directory or file of the mount), or the STORE directory, mounted or not. Where the map may not be
  * read, the same calls read through the mount. -ENOENT: nothing there; -ENODEV: it is no feature store; -EACCES; -EAGAIN: the map awaits
- * recovery, start the daemon on it once; -EBADMSG: damaged, or of another format.
+ * recovery, start the daemon on it once; -EBADMSG: damaged, or of another format; -EPERM: FEATUREFS_MOUNT_ONLY, and it is not mounted.
  */
 int featurefs_open(const char *path, unsigned flags, struct featurefs **out);
 /* No call on it may be running, and its views, catalogs and changes must be gone. NULL is fine. */
@@ -58,7 +59,8 @@ int featurefs_where(struct featurefs *fs, struct featurefs_place *out);
 
 /* ---- texts that the library fills ---- */
 
-/* All zeros is an empty one. Calls that fill it replace what is there and keep the memory for the next. `data` ends in a NUL. */
+/* All zeros is an empty one. Calls that fill it replace what is there and keep the memory for the next; after one that failed it may be empty.
+ * `data` ends in a NUL. For one thread at a time; the caller releases it. */
 struct featurefs_text {
 	char *data;
 	size_t len;		/* without the NUL */
@@ -100,7 +102,7 @@ const struct featurefs_group *featurefs_catalog_group(const struct featurefs_cat
 const struct featurefs_group *featurefs_catalog_find(const struct featurefs_catalog *cat, const char *name);
 const char *featurefs_group_key(const struct featurefs_group *grp, size_t i);
 const struct featurefs_feature *featurefs_group_feature(const struct featurefs_group *grp, size_t i);
-/* The group's definition, as its .schema reads. */
+/* The group's definition, as its .schema reads. -ENOENT. */
 int featurefs_schema(struct featurefs *fs, const char *group, struct featurefs_text *out);
 
 struct featurefs_stats {
@@ -111,11 +113,12 @@ struct featurefs_stats {
 };
 /* Counters, kept by the commits: O(1). -ENOENT. */
 int featurefs_stats(struct featurefs *fs, const char *group, struct featurefs_stats *out);
-/* The text of the group's .stats, for which all of the group is walked. */
+/* The text of the group's .stats, for which all of the group is walked. -ENOENT. */
 int featurefs_stats_text(struct featurefs *fs, const char *group, struct featurefs_text *out);
 
 /* Names of entities that begin with `prefix` (NULL: all), in order of their bytes, behind `after` (NULL: from the first), `limit` at the
- * most (0: as many as there are), one a line. To go on, pass the last one as `after`. Each call is a snapshot of its own. */
+ * most (0: as many as there are), one a line. To go on, pass the last one as `after`. Each call is a snapshot of its own. `out_n`, how many
+ * they are, may be NULL. -ENOENT: no such group. */
 int featurefs_entities(struct featurefs *fs, const char *group, const char *prefix, const char *after, size_t limit,
 		       struct featurefs_text *out, size_t *out_n);
 
@@ -161,7 +164,7 @@ struct featurefs_bytes {
 };
 
 enum featurefs_keys_flag {
-	FEATUREFS_KEYS_RAW = 1,		/* the texts are not in written form: what has to be is escaped */
+	FEATUREFS_KEYS_RAW = 1,		/* the texts are single keys, not in written form: what has to be is escaped */
 };
 
 /* One key of n entities. Set one of the four forms, leave the rest zero. A text that is no name of an entity finds nothing. */
@@ -187,7 +190,7 @@ enum featurefs_status {
  *
  * Fixed width: bool one byte; int32, float32 four; int64, float64, timestamp eight; T[N] its N elements. Lengths that vary: string, bytes
  * and json are their bytes; T[] its elements, one behind the other, with offsets that count elements; arrays of string, bytes and json
- * are the text of a JSON array.
+ * are the text of a JSON array. These need both values and offsets, or neither.
  */
 struct featurefs_column {
 	void *values;
@@ -207,8 +210,9 @@ struct featurefs_column {
  * Reads n entities into columns, one for each of the view's, all from one snapshot. `keys` has as many as the view, or one of whole names
  * (parts joined by ','). An entity that is not there has only missing values. Nothing is allocated once the view was used with as many
  * entities before. -ENOBUFS: the values of a column don't fit, make it `values_len` bytes (of all columns, those that fit too) and call
- * again; -ESTALE: a feature's type has changed, make the view anew; -ENOENT, if a group or a feature is gone; -EAGAIN: the store is being
- * recovered, or (through a mount that this user may not write names of entities into, while others write values) no one moment was found.
+ * again; -EINVAL: keys or columns are not as said here; -ESTALE: a feature's type has changed, make the view anew; -ENOENT, if a group or a
+ * feature is gone; -EACCES: a group that may not be read; -EBADMSG: the store is damaged; -EAGAIN: the store is being recovered, or (through
+ * a mount that this user may not write names of entities into, while others write values) no one moment was found.
  */
 int featurefs_read(struct featurefs_view *view, const struct featurefs_keys *keys, size_t n_keys, size_t n,
 		   struct featurefs_column *columns);
@@ -256,9 +260,11 @@ enum featurefs_arrow_flag {
 };
 
 /* Reads n entities into a record batch: a struct array with a child for each column, which owns its memory and outlives all handles.
- * string and json are large_utf8, bytes large_binary, T[N] fixed_size_list, T[] large_list, timestamp[us, UTC]. */
+ * string and json are large_utf8, bytes large_binary, T[N] fixed_size_list, T[] large_list, timestamp[us, UTC]. The caller ends each of both
+ * by its `release`. Errors as of featurefs_read, but for -ENOBUFS. */
 int featurefs_read_arrow(struct featurefs_view *view, const struct featurefs_keys *keys, size_t n_keys, size_t n, unsigned flags,
 			 struct ArrowSchema *out_schema, struct ArrowArray *out_array);
+/* The schema alone. */
 int featurefs_view_schema(const struct featurefs_view *view, unsigned flags, struct ArrowSchema *out_schema);
 
 /* ---- reading with times and texts ---- */
@@ -275,7 +281,8 @@ struct featurefs_value {
 };
 
 /* Calls `each` for every feature of one entity that is not retired, in the order of the definition, all from one snapshot; what it is given
- * lives for the call. Something else than 0 from it ends the walk and is returned. -ENOENT: no such group, or no such entity. */
+ * lives for its call. Something else than 0 from it ends the walk and is returned. -ENOENT: no such group, or no such entity; -ECANCELED, in a
+ * child that was forked inside of `each`. */
 int featurefs_values(struct featurefs *fs, const char *group, const char *entity,
 		     int (*each)(void *arg, const struct featurefs_value *value), void *arg);
 /* One JSON row with a final newline, as .row reads. -ENOENT. */
@@ -290,7 +297,8 @@ struct featurefs_row {
 
 /* Calls `each` for every row of the groups (n 0: of all groups), in order of names, all from one snapshot, which is held until it is
  * through: the store reuses no page meanwhile, and names this process in .featurefs/status if it takes long. Through the mount each row
- * is whole, but not all are of one moment. */
+ * is whole, but not all are of one moment; `total` is 0; and where not all groups may be read, -EACCES is returned behind the rows of the
+ * others. For `each`, and errors, as of featurefs_values. */
 int featurefs_rows(struct featurefs *fs, const char *const *groups, size_t n, int (*each)(void *arg, const struct featurefs_row *row),
 		   void *arg);
 
@@ -304,11 +312,12 @@ enum featurefs_change_flag {
 };
 
 /* Gathers changes of one group, to be made all or none through the mount's .upsert: with its permissions, rules and bounds. For one thread
- * at a time. -ENOTCONN: the store is not mounted. */
+ * at a time. -ENOTCONN: the store is not mounted; -ENOENT: that can be no group. Whether there is one is asked at commit. */
 int featurefs_changes_new(struct featurefs *fs, const char *group, struct featurefs_changes **out);
 void featurefs_changes_free(struct featurefs_changes *chg);		/* NULL is fine; what was not committed is forgotten */
 void featurefs_changes_clear(struct featurefs_changes *chg);
-/* The calls below this one are for that entity. -EFBIG: the change grows beyond 16 MiB; commit smaller ones, or import a file. */
+/* The calls below this one are for that entity, and -EINVAL without one; a call that fails adds nothing. -EILSEQ: a text is not UTF-8; -EFBIG:
+ * the change grows beyond 16 MiB; commit smaller ones, or import a file. */
 int featurefs_changes_entity(struct featurefs_changes *chg, const char *entity, int64_t event_ns, unsigned flags);
 /* A value: `data` points to one of C's own type (bool, int32_t, int64_t, float, double, int64_t of microseconds), or to `n` bytes of
  * string, bytes, json. The store converts and judges at commit. */
@@ -323,8 +332,9 @@ int featurefs_changes_delete_entity(struct featurefs_changes *chg);
 int featurefs_changes_json(struct featurefs_changes *chg, const char *json, size_t len);
 /*
  * Makes the changes, durable and visible to every reader when it returns 0, and empties the list. On failure nothing was changed and the list is
- * kept: -EINVAL, -ERANGE, -EILSEQ, -EPERM (no such feature), -ESTALE (older than what stands), -EACCES, -ENOSPC, -EROFS, with the line of
- * .errors as the reason where it may be read. -EIO: the outcome is unknown. `out_version` may be NULL.
+ * kept: -EINVAL, -ERANGE, -EILSEQ, -EPERM (no such feature), -ESTALE (older than what stands), -ENOENT (no such group), -EACCES, -ENOSPC,
+ * -EROFS, -ENOTCONN, with the line of .errors as the reason where it may be read. But -EIO: the outcome is unknown, as the reason says, for the disk
+ * failed or the mount ended before it answered. `out_version`, a commit that has them, may be NULL.
  */
 int featurefs_changes_commit(struct featurefs_changes *chg, uint64_t *out_version);
 

@@ -322,15 +322,20 @@ int featurefs_changes_null(struct featurefs_changes *chg, const char *feature)
 
 int featurefs_changes_delete(struct featurefs_changes *chg, const char *feature)
 {
+	size_t begin = chg->deletes.len;
 	struct why why = { "" };
-	int rc = 0;
+	int rc;
 
 	if (!chg->has_row)
 		return sdk_return(why_fail(&why, EINVAL, "%s: name the entity first", feature), &why);
 	if (chg->deletes.len)
 		buf_append_str(&chg->deletes, ", ");
 	rc = print_string(slice_str(feature), &chg->deletes, &why);
-	return sdk_return(rc < 0 ? rc : check_size(chg, &why), &why);
+	if (rc == 0)
+		rc = check_size(chg, &why);
+	if (rc < 0)
+		chg->deletes.len = begin;
+	return sdk_return(rc, &why);
 }
 
 int featurefs_changes_delete_entity(struct featurefs_changes *chg)
@@ -345,11 +350,10 @@ int featurefs_changes_delete_entity(struct featurefs_changes *chg)
 
 int featurefs_changes_json(struct featurefs_changes *chg, const char *json, size_t len)
 {
-	size_t begin = chg->lines.len;
 	struct why why = { "" };
 	int rc = close_row(chg, &why);
+	size_t begin = chg->lines.len;
 
-	begin = chg->lines.len;
 	if (rc == 0)
 		rc = print_json(slice_of(json, len), &chg->lines, &why);
 	buf_append_char(&chg->lines, '\n');
@@ -412,9 +416,10 @@ static int send(struct featurefs_changes *chg, struct why *why)
 		why_fail(why, ENOENT, "there is no group %s", chg->group);
 	if (rc == 0)
 		rc = file_write_fd(fd, buf_slice(&chg->lines));
-	/* An interrupted close has closed; whether it has committed is not known. */
+	/* Of a close that was interrupted, or whose daemon died meanwhile, it is not known whether it has committed. */
 	if (fd >= 0 && close(fd) < 0 && rc == 0)
-		rc = errno == EINTR ? -EIO : -errno;
+		rc = errno != EINTR && errno != ECONNABORTED ? -errno :
+		     why_fail(why, EIO, "%s: the mount has not answered: whether the change is made is not known", chg->group);
 	buf_release(&path);
 	return rc;
 }
@@ -433,5 +438,7 @@ int featurefs_changes_commit(struct featurefs_changes *chg, uint64_t *out_versio
 		return sdk_return(rc, &why);
 	}
 	featurefs_changes_clear(chg);
-	return out_version ? featurefs_version(chg->fs, out_version) : 0;
+	if (out_version && featurefs_version(chg->fs, out_version) < 0)
+		rc = why_fail(&why, EIO, "the change is made, but not the number of its commit known: %s", featurefs_error());
+	return sdk_return(rc, &why);
 }

@@ -9,6 +9,7 @@
  *	sdkop list PATH GROUP [PREFIX [AFTER [LIMIT]]]
  *	sdkop stats PATH GROUP
  *	sdkop put PATH GROUP ENTITY FEATURE=INT...	prints the version
+ *	sdkop refused PATH GROUP ENTITY FEATURE=INT...	the same, among calls that are refused and must add nothing; deletes m
  *	sdkop version PATH; sdkop wait PATH VERSION MS
  *	sdkop acked PATH GROUP N		N times: write through the mount in turns by .upsert, .row and a plain file, then read by the library at
  *						once: the value must be there
@@ -181,7 +182,23 @@ static int stats(const char *group)
 	return 0;
 }
 
-static int put(char **args, int n)
+/* 0, if each is refused with its errno. */
+static int add_refused(struct featurefs_changes *chg)
+{
+	const char *no_text = "\xff";
+
+	if (featurefs_changes_set(chg, no_text, FEATUREFS_INT32, &(int32_t){ 1 }, 0) != -EILSEQ)
+		return 1;
+	if (featurefs_changes_set(chg, "n", FEATUREFS_STRING, no_text, 1) != -EILSEQ)
+		return 1;
+	if (featurefs_changes_delete(chg, no_text) != -EILSEQ)
+		return 1;
+	if (featurefs_changes_delete(chg, "m") || featurefs_changes_delete(chg, no_text) != -EILSEQ)
+		return 1;
+	return 0;
+}
+
+static int put(char **args, int n, bool with_refused)
 {
 	struct featurefs_changes *chg;
 	uint64_t version;
@@ -190,6 +207,10 @@ static int put(char **args, int n)
 	if (rc < 0)
 		return fail("put");
 	rc = featurefs_changes_entity(chg, args[1], FEATUREFS_NOW, 0);
+	if (rc == 0 && with_refused && add_refused(chg)) {
+		fprintf(stderr, "put: what is refused was taken\n");
+		return 1;
+	}
 	for (int i = 2; i < n && rc == 0; i++) {
 		char *equals = strchr(args[i], '=');
 		int64_t number;
@@ -383,8 +404,8 @@ int main(int argc, char **argv)
 		rc = list(argv + 3, argc - 3);
 	else if (!strcmp(command, "stats") && argc == 4)
 		rc = stats(argv[3]);
-	else if (!strcmp(command, "put") && argc > 5)
-		rc = put(argv + 3, argc - 3);
+	else if ((!strcmp(command, "put") || !strcmp(command, "refused")) && argc > 5)
+		rc = put(argv + 3, argc - 3, !strcmp(command, "refused"));
 	else if (!strcmp(command, "version"))
 		rc = featurefs_version(fs, &version) < 0 ? fail("version") : (printf("%llu\n", (unsigned long long)version), 0);
 	else if (!strcmp(command, "wait") && argc == 5)
