@@ -4,7 +4,7 @@
 // says what is promised: a read after an acknowledged write of any lane sees it, and all of one Get comes from one snapshot.
 //
 // Values have Go's own types: bool, int32, int64, float32, float64, string, []byte, and time.Time in Put; timestamps are read as int64
-// microseconds since 1970. A Store and its Views may be used by any number of goroutines at once.
+// microseconds since 1970. A Store and its Views may be used by any number of goroutines at once, a Batch by one at a time.
 //
 // Building needs cgo and the installed library (pkg-config featurefs).
 package featurefs
@@ -96,7 +96,8 @@ type Store struct {
 	fs *C.struct_featurefs
 }
 
-// Open opens a store by a mount point of it, or by its STORE directory.
+// Open opens a store by a mount point of it, or by its STORE directory. ENOENT; ENODEV: it is no feature store; EAGAIN: its map awaits recovery,
+// start the daemon on it once.
 func Open(path string) (*Store, error) {
 	cpath := C.CString(path)
 	defer C.free(unsafe.Pointer(cpath))
@@ -124,14 +125,14 @@ func (s *Store) with(do func(fs *C.struct_featurefs) C.int) error {
 	return call(func() C.int { return do(s.fs) })
 }
 
-// Schema is a group's definition, as its .schema reads.
+// Schema is a group's definition, as its .schema reads. ENOENT: there is no such group.
 func (s *Store) Schema(group string) (string, error) {
 	return s.text(group, func(fs *C.struct_featurefs, cgroup *C.char, out *C.struct_featurefs_text) C.int {
 		return C.featurefs_schema(fs, cgroup, out)
 	})
 }
 
-// Row is all values of one entity as a JSON object, from one snapshot.
+// Row is all values of one entity as a JSON object, from one snapshot. ENOENT: there is no such group or entity.
 func (s *Store) Row(group, entity string) (json.RawMessage, error) {
 	centity := C.CString(entity)
 	defer C.free(unsafe.Pointer(centity))
@@ -154,15 +155,12 @@ func (s *Store) text(group string, do func(*C.struct_featurefs, *C.char, *C.stru
 	return C.GoStringN(text.data, C.int(text.len)), nil
 }
 
-// Entities lists names that begin with prefix, in order of their bytes, behind after, at most limit of them.
+// Entities lists names in written form that begin with prefix, in order of their bytes, behind after, at most limit of them (0: all). Each call
+// is a snapshot of its own.
 func (s *Store) Entities(group, prefix, after string, limit int) ([]string, error) {
 	cprefix, cafter := C.CString(prefix), C.CString(after)
 	defer C.free(unsafe.Pointer(cprefix))
 	defer C.free(unsafe.Pointer(cafter))
-	if after == "" {
-		C.free(unsafe.Pointer(cafter))
-		cafter = nil
-	}
 	var n C.size_t
 	text, err := s.text(group, func(fs *C.struct_featurefs, cgroup *C.char, out *C.struct_featurefs_text) C.int {
 		return C.featurefs_entities(fs, cgroup, cprefix, cafter, C.size_t(limit), out, &n)
@@ -314,12 +312,12 @@ func (s *Store) Put(group string, rows ...Row) (uint64, error) {
 	return uint64(version), err
 }
 
-// Delete deletes values of one entity, or, with no features named, the entity as a whole.
+// Delete deletes values of one entity, or, with no features named, the entity as a whole. It returns what Put does.
 func (s *Store) Delete(group, entity string, features ...string) (uint64, error) {
 	return s.Put(group, Row{Entity: entity, Delete: features, DeleteEntity: len(features) == 0})
 }
 
-// Escape is the written form of one raw part of an entity's name.
+// Escape is the written form of one raw part of an entity's name. EINVAL, EILSEQ, ENAMETOOLONG: there is none.
 func Escape(raw string) (string, error) {
 	craw := C.CString(raw)
 	defer C.free(unsafe.Pointer(craw))
@@ -352,7 +350,8 @@ type View struct {
 	keys   []string
 }
 
-// View prepares features, each written "group/feature", "column=group/feature", "group(key,...)/feature" or "group/*".
+// View prepares features, each written "group/feature", "column=group/feature", "group(key,...)/feature" or "group/*". ENOENT: there is no such group
+// or feature; ESTALE: a feature is retired. Its columns stay those of its making: Get fails with ESTALE when a type has changed since.
 func (s *Store) View(features ...string) (*View, error) {
 	specs := (**C.char)(C.calloc(C.size_t(len(features)+1), C.size_t(unsafe.Sizeof(uintptr(0)))))
 	defer C.free(unsafe.Pointer(specs))
