@@ -18,7 +18,10 @@ Values are those of libfeaturefs(3): bool, int, float, str and bytes; a timestam
 it; an array is a list, or a NumPy array in batches. A null is ``None``; what is missing or past its time to live is left out of dicts, and
 told apart by ``Batch.status``.
 
-A store and its views may be used from any number of threads at once. The GIL is not held while the library reads or writes. After a fork
+Calls of a `Store` take an entity as it is called: a text or a number, or a tuple of parts, and escape what has to be. `View.get`, and what
+`Store.entities` gives, have names in written form, as in paths.
+
+A store and its views may be used from any number of threads at once, a `Batch` by one at a time. The GIL is not held while the library reads or writes. After a fork
 the child may go on with what it has. Errors are `featurefs.Error`, an ``OSError`` whose text says what to do; a name that does not exist
 is `featurefs.NotFound`, a `FileNotFoundError` and a `KeyError` too.
 """
@@ -64,7 +67,7 @@ class NotFound(Error, FileNotFoundError, KeyError):
 
 
 class Refused(Error, ValueError):
-    """A value, name or definition is not what the store takes; nothing of the change was stored."""
+    """A value, name or definition is not what the store takes (EINVAL, ERANGE, EILSEQ, EPERM); nothing of the change was stored."""
 
 
 _BY_ERRNO = {errno.ENOENT: NotFound, errno.EINVAL: Refused, errno.ERANGE: Refused, errno.EILSEQ: Refused, errno.EPERM: Refused}
@@ -224,15 +227,17 @@ class Store:
         raise NotFound(errno.ENOENT, "there is no group %s" % name)
 
     def schema(self, group: str) -> str:
-        """The group's definition, as its ``.schema`` reads."""
+        """The group's definition, as its ``.schema`` reads. `NotFound`."""
         return self._store.schema(group)
 
     def stats(self, group: str) -> dict[str, int]:
-        """Counters: entities, rows, row_bytes, and what each lane applied and brought late."""
+        """Counters: entities, rows, row_bytes, swept, what each lane applied and brought late (as direct_applied), and newest_event_ns (nanoseconds
+        since 1970; 0: nothing was ever written). `NotFound`."""
         return self._store.stats(group)
 
     def entities(self, group: str, prefix: str = "", after: str | None = None) -> typing.Iterator[str]:
         """Names of entities, in written form and in order of their bytes; read a page at a time, each page from a snapshot of its own.
+        ``after``: go on behind this one. `NotFound`: no such group.
 
         >>> store = Store(MOUNT)
         >>> _ = store.put("user_stats", "u1", {"clicks_7d": 3})
@@ -269,7 +274,11 @@ class Store:
 
     def put(self, group: str, entity, features: dict, *, event_time=None, force: bool = False, delete: typing.Sequence[str] = ()) -> int:
         """Sets values of one entity, and deletes others, as one change; makes the entity if it is not there. A value of None is a null.
-        Returns the number of a commit that has it, for `wait`: it is durable, and every later read sees it. `Refused`: nothing was stored.
+        ``event_time``: a ``datetime`` (a naive one is UTC), integer nanoseconds or float seconds since 1970, or RFC 3339; None: the moment of the commit.
+        ``force``: it wins whatever its event time is.
+
+        Returns the number of a commit that has it, for `wait`: it is durable, and every later read sees it. `Refused`: nothing was stored, as with
+        every `Error` but EIO, where the outcome is unknown; ESTALE: a newer value stands.
 
         >>> Store(MOUNT).put("user_stats", "u1", {"clicks_7d": "many"})
         Traceback (most recent call last):
@@ -296,13 +305,14 @@ class Store:
         return self._store.upsert(group, lines)
 
     def delete(self, group: str, entity, features: typing.Sequence[str] | None = None, *, event_time=None) -> int:
-        """Deletes values of one entity, or (None) the entity as a whole."""
+        """Deletes values of one entity, or (None) the entity as a whole. Returns, and raises, what `put` does."""
         return self.put_rows(group, [{"entity": entity, "delete": True if features is None else features, "event_time": event_time}])
 
     def put_frame(self, group: str, frame, *, mode: str | None = None, timeout: float | None = None, progress=None) -> dict[str, str]:
         """Loads a pandas or polars DataFrame, or an Arrow table: all of its rows, or none. Columns map as those of a dropped file do: the
         group's keys or "entity", "event_time", and features by name. Writes Parquet into the group's ``.import`` and waits for its report,
-        which is returned (a dict of texts); ``progress`` is called with it now and then. `Refused` with the reason where the load was refused.
+        which is returned (a dict of texts); ``progress`` is called with it now and then. ``mode``: "merge" or "snapshot". `Refused` with the reason
+        where the load was refused; `Error` with ETIMEDOUT after ``timeout`` seconds, while the load goes on.
         """
         if self.mount is None:
             raise Error(errno.ENOTCONN, "the store is not mounted, so nothing can be written")
@@ -394,6 +404,7 @@ class View:
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
         return tuple(field.name for field in self.fields)
 
     def get_one(self, entity) -> dict:
@@ -484,8 +495,10 @@ class _Column:
 
 
 class Batch:
-    """Columns of many entities, all from one snapshot: a mapping of names to NumPy arrays in the order of the entities asked for.
+    """Columns of many entities, all from one snapshot: a mapping of names to NumPy arrays in the order of the entities asked for. Its memory is
+    its own and outlives the view. For one thread at a time.
 
+    An array has n elements of the feature's type (timestamp: datetime64[us]), of T[N] the shape is (n, N).
     Where a value is not present an array has 0, NaN, False or NaT (arrays of lengths that vary and texts: None); ``status`` and ``valid`` tell.
     Texts, json and T[] are object arrays.
     """
@@ -529,7 +542,7 @@ class Batch:
         return times
 
     def to_dict(self) -> dict[str, list]:
-        """Lists of Python values, None where a value is not present."""
+        """Lists of Python values by name of the column, None where a value is not present."""
         out = {}
         for name in self._columns:
             values = self[name]
@@ -540,7 +553,8 @@ class Batch:
         return out
 
     def to_matrix(self, dtype="float32"):
-        """All columns side by side, one row an entity; NaN where a value is not present. Numbers, bools and T[N] only."""
+        """All columns side by side, one row an entity, T[N] as N columns; NaN where a value is not present. A new array. TypeError, but for
+        numbers, bools and T[N] of them."""
         numpy = _numpy()
         parts = []
         for name, column in self._columns.items():
