@@ -3,6 +3,8 @@
 # A small file that unfolds to more rows than memory holds is sorted on the disk of STORE, but not in the room that is kept there for the store
 # itself: where the rows would fit into nothing else, the load fails before it has taken any of that.
 # claims: I4
+# limit: 180
+# slow
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/import.sh"
 . "$TESTS/helpers/small_disk.sh"
@@ -42,6 +44,6 @@ ok "no room to sort, and $n writes beside it"
 # The same rows, and as much as they need beside what is kept.
 rm "$DIR/small/ballast"
 cp "$DIR/wide.csv.gz" "$drop/"
-loaded g wide.csv.gz 60
+loaded g wide.csv.gz 150
 same "$(field g wide.csv.gz rows_read) $(cat "$MNT/g/w900000/a")" '900000 1'
 ok 'room to sort'
