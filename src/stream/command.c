@@ -160,14 +160,14 @@ static const struct word *find_word(struct slice text, struct slice *out_rest)
 	return NULL;
 }
 
-static void notice_refusal(struct lane *lane, const char *text, const char *reason)
+void command_notice(struct lane *lane, const char *text, const char *reason)
 {
 	struct slice cmd = trim(text);
 
 	lane_notice(lane, "%.*s: %s", (int)(cmd.len < 100 ? cmd.len : 100), (const char *)cmd.data, reason);
 }
 
-static int check_form(const char *text, struct why *why)
+int command_check(const char *text, struct why *why)
 {
 	const struct word *word;
 	struct whence whence;
@@ -179,16 +179,6 @@ static int check_form(const char *text, struct why *why)
 	if (!word->takes_place)
 		return rest.len ? why_fail(why, EINVAL, "%s takes no more words", word->word) : 0;
 	return whence_parse(rest, &whence) == 0 ? 0 : parse_places(rest, NULL, 0, why);
-}
-
-int command_check(struct lane *lane, const char *text)
-{
-	struct why why = { "" };
-	int rc = check_form(text, &why);
-
-	if (rc < 0)
-		notice_refusal(lane, text, why.text);
-	return rc;
 }
 
 static struct command *take_command(struct lane *lane)
@@ -217,7 +207,7 @@ void commands_serve(struct lane *lane)
 		int rc = word ? word->run(lane, rest, &why) : -EINVAL;
 
 		if (rc < 0)
-			notice_refusal(lane, cmd->text, why.text[0] ? why.text : strerror(-rc));
+			command_notice(lane, cmd->text, why.text[0] ? why.text : strerror(-rc));
 		lane->retry_ns = 0;
 		cmd->done(cmd->arg, rc);
 		free(cmd);

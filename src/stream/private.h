@@ -417,7 +417,8 @@ struct command {
 	void *arg;
 	char text[];
 };
-int command_check(struct lane *lane, const char *text);	/* its form; -EINVAL, with a notice */
+int command_check(const char *text, struct why *why);	/* its form; -EINVAL */
+void command_notice(struct lane *lane, const char *text, const char *reason);	/* why it was not done */
 void commands_serve(struct lane *lane);
 void commands_refuse(struct lane *lane, int rc);
 

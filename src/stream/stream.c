@@ -310,13 +310,16 @@ int stream_status(struct stream *stream, const char *name, struct buf *out)
 /* 0: the lane answers. */
 static int give_command(struct stream *stream, const char *name, struct command *cmd)
 {
+	struct why why = { "" };
 	struct lane *lane;
 	int rc = -ENOENT;
 
 	pthread_mutex_lock(&stream->lock);
 	lane = find_lane(stream, name);
 	if (lane)
-		rc = command_check(lane, cmd->text);
+		rc = command_check(cmd->text, &why);
+	if (lane && rc < 0)
+		command_notice(lane, cmd->text, why.text);
 	if (rc == 0) {
 		pthread_mutex_lock(&lane->lock);
 		*lane->last_command = cmd;
