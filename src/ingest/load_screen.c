@@ -189,7 +189,8 @@ int ingest_sieve_begin(struct ingest_sieve *sieve, struct ingest_load *load, con
 	int rc;
 
 	why->text[0] = '\0';
-	if (sieve->load || load->state != LOAD_OPEN || load->screening == SCREEN_CLOSED)
+	/* A load that failed just now, in the other thread, is not refused here: its own reason is the one to be told. */
+	if (sieve->load || load->state == LOAD_PUBLISHED || load->screening == SCREEN_CLOSED)
 		return why_fail(why, EINVAL, "rows are screened before the first one is given");
 	ingest = loading_enter(load);
 	if (!ingest)
