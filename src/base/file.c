@@ -5,7 +5,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { READ_STEP = 65536 };
+enum {
+	READ_STEP = 65536,
+	WRITE_BACK_STEP = 4 << 20,
+};
 
 static int open_again(const char *path, int flags)
 {
@@ -139,4 +142,18 @@ int file_write_path(const char *path, struct slice bytes)
 	if (close(fd) < 0 && rc == 0)
 		rc = -errno;
 	return rc;
+}
+
+int file_write_back(int fd, uint64_t len)
+{
+	for (uint64_t at = 0; at < len; at += WRITE_BACK_STEP) {
+		int rc = sync_file_range(fd, (off_t)at, WRITE_BACK_STEP, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+					 SYNC_FILE_RANGE_WAIT_AFTER);
+
+		if (rc < 0 && (errno == ENOSYS || errno == EINVAL || errno == ESPIPE))
+			return 0;
+		if (rc < 0 && errno != EINTR)
+			return -errno;
+	}
+	return 0;
 }

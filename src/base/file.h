@@ -22,4 +22,8 @@ int file_write_path(const char *path, struct slice bytes);
 int file_write_fd(int fd, struct slice bytes);
 int file_write_at(int fd, const void *data, size_t len, uint64_t offset);
 
+/* Has the disk take what is dirty of the first `len` bytes, a little at a time, so that whoever syncs a few bytes meanwhile waits for one step and not for
+ * all. It is no sync: sync the file behind it, for which little is left then. Does nothing on a file system that has no such thing. */
+int file_write_back(int fd, uint64_t len);
+
 #endif

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/file.h"
 
 enum {
 	SYNC_AFTER_S = 3,		/* a job that has not ended by then is made durable */
@@ -35,7 +36,9 @@ static int sync_visited(struct spool_visit *visit, int dir_fd, const char *name,
 	fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | (S_ISDIR(st->st_mode) ? O_DIRECTORY : 0));
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	if (fsync(fd) < 0)
+	if (S_ISREG(st->st_mode))
+		rc = file_write_back(fd, (uint64_t)st->st_size);
+	if (rc == 0 && fsync(fd) < 0)
 		rc = -errno;
 	close(fd);
 	return rc;

@@ -58,7 +58,6 @@
 enum {
 	HEAD = 56,
 	SLOT_BYTES = 4096 + 2 * ENV_PAGE_MAX,
-	STEP = 4 << 20,			/* bytes of the file written back at a time */
 	GROWTH_MIN = 64 << 20,		/* bytes that the map may at least grow by before a checkpoint is due */
 	READERS_CHECK_S = 1,
 	/* LMDB's meta page: its header, then magic, version, address, size, two tables, last page, transaction. */
@@ -259,19 +258,12 @@ int checkpoint_pin(struct store *store, bool *out_is_same)
 static int sync_map(struct store *store)
 {
 	MDB_envinfo info;
-	uint64_t end;
 	int rc;
 
 	mdb_env_info(store->env, &info);
-	end = (info.me_last_pgno + 1) * store->page_bytes;
-	for (uint64_t at = 0; at < end; at += STEP) {
-		rc = sync_file_range(store->data_fd, (off_t)at, STEP, SYNC_FILE_RANGE_WAIT_BEFORE |
-				     SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
-		if (rc < 0 && (errno == ENOSYS || errno == EINVAL || errno == ESPIPE))
-			break;		/* this file system has no such thing: the fdatasync does it all */
-		if (rc < 0 && errno != EINTR)
-			return -errno;
-	}
+	rc = file_write_back(store->data_fd, (info.me_last_pgno + 1) * store->page_bytes);
+	if (rc < 0)
+		return rc;
 	return fdatasync(store->data_fd) < 0 ? -errno : 0;
 }
 
