@@ -190,11 +190,17 @@ static void note_ignored(struct run *run)
 	buf_release(&names);
 }
 
-/* Of what is large and was read, the page cache need not keep what has reached the disk: that is room for the map, which grows now. */
-static void let_go(int dir_fd, const char *link, const struct stat *st)
+/* Of what is large and was read, the page cache need not keep what has reached the disk: that is room for the map, which grows now. To let go of what
+ * has not would write it all there at once, which every sync of the change log would wait for; and it is emptied before it ever has to be. */
+static void let_go(struct run *run, int dir_fd, const char *link, const struct stat *st)
 {
-	int fd = st->st_size < LARGE_BYTES ? -1 : openat(dir_fd, link, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	bool is_durable;
+	int fd;
 
+	pthread_mutex_lock(&run->batch->lock);
+	is_durable = run->job->is_durable;
+	pthread_mutex_unlock(&run->batch->lock);
+	fd = !is_durable || st->st_size < LARGE_BYTES ? -1 : openat(dir_fd, link, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return;
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -235,7 +241,7 @@ static int read_file(struct run *run, int dir_fd, const char *link, const char *
 	note_ignored(run);
 	batch_source_close(run->source);
 	run->source = NULL;
-	let_go(dir_fd, link, st);
+	let_go(run, dir_fd, link, st);
 	run->done_bytes += (uint64_t)st->st_size;
 	return rc;
 }
