@@ -202,7 +202,6 @@ static void measure_rounds(void)
 {
 	struct bench_figure first = { .name = "CSV, dropped to visible and durable", .cores = "unpinned", .unit = "s", .target = 1.5 };
 	struct bench_figure redis = { .name = "CSV, rate beside redis-cli --pipe", .cores = "unpinned", .unit = "1000/s", .target = 3, .at_least = true };
-	struct bench_figure parquet = { .name = "Parquet beside CSV", .cores = "unpinned", .unit = "s", .target = 1 };
 	struct bench_figure again = { .name = "re-load, 2 % differ, beside the first load", .cores = "unpinned", .unit = "s", .target = 0.6 };
 	struct bench_figure merge = { .name = "re-load, 2 % differ, beside a bare merge", .cores = "unpinned", .unit = "s", .target = 1.5 };
 	struct bench_figure bytes = { .name = "its bytes, beside the first load's", .cores = "unpinned", .unit = "MB", .target = 0.1 };
@@ -235,18 +234,10 @@ static void measure_rounds(void)
 		bench_daemon_rest(&s.daemon);
 		bench_round(&bytes, (bench_daemon_written(&s.daemon) - before) / 1e6, written / 1e6);
 		bench_daemon_stop(&s.daemon);
-		if (s.has_parquet) {
-			start_new(NULL);
-			bench_round(&parquet, import_copy("rows.parquet", &changed), ours);
-			check("the load of Parquet", changed, all);
-			bench_daemon_stop(&s.daemon);
-		}
 	}
 	bench_print(&first);
 	if (s.redis_port)
 		bench_print(&redis);
-	if (s.has_parquet)
-		bench_print(&parquet);
 	bench_print(&again);
 	bench_print(&merge);
 	bench_print(&bytes);
@@ -254,14 +245,14 @@ static void measure_rounds(void)
 	       copy / (double)s.rounds, kb / 1e3 / (double)s.rounds);
 }
 
-/* First loads of the two formats in turns, nothing between them: N rounds, and nothing else is measured. */
-static void measure_formats(void)
+/* First loads of the two formats in turns, nothing between them. */
+static void measure_formats(long rounds)
 {
 	struct bench_figure parquet = { .name = "Parquet beside CSV", .cores = "unpinned", .unit = "ms", .target = 1 };
 
 	if (!s.has_parquet)
 		return;
-	for (long round = 0; round < s.formats; round++) {
+	for (long round = 0; round < rounds; round++) {
 		double seconds[2], changed;
 
 		/* Either is first in every other round. */
@@ -531,11 +522,12 @@ int main(int argc, char **argv)
 	start_redis();
 	make_files();
 	if (s.formats) {
-		measure_formats();
+		measure_formats(s.formats);
 		return 0;
 	}
 	if (s.rounds) {
 		measure_rounds();
+		measure_formats(s.rounds);
 		measure_confirming();
 		measure_trees();
 	}
