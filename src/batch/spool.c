@@ -409,9 +409,10 @@ static void moved(struct batch *batch, uint32_t group_id, const char *path, int 
 	writer = file_find_writer(batch, st->st_ino);
 	if (writer)
 		drop_move_writer_locked(batch, writer, group_id, path);
-	if (writer || (spool_marks(st) & MARK_SEALED))
+	if ((spool_marks(st) & MARK_SEALED) || (writer && !writer->is_marked))
 		return;
-	if (fchmodat(dir_fd, name, SPOOL_MODE | MARK_RENAMED | MARK_CLOSED | (spool_marks(st) & MARK_BROKEN), 0) == 0)
+	/* A writer that has closed it is a last handle of which the kernel has yet to tell, and the drop comes with that; whole it is already. */
+	if (fchmodat(dir_fd, name, SPOOL_MODE | MARK_RENAMED | MARK_CLOSED | (spool_marks(st) & MARK_BROKEN), 0) == 0 && !writer)
 		drop_came_locked(batch, group_id, path, true);
 }
 

@@ -85,6 +85,13 @@ same "$(field t copied.csv id) $(stat -c %s "$MNT/t/.import/copied.csv")" "$id 2
 mv "$MNT/t/.import/copied.csv" "$MNT/t/.import/moved.csv"
 loaded t moved.csv
 same "$(ls "$MNT/t" | tr '\n' ' ')" 'u1 u2 '
+# A rename may overtake the end of the handle that was closed before it: its opener has closed one here, and another one stays.
+exec 7> "$MNT/t/.import/.held.csv"
+rows 1 2 2 >&7
+exec 8>&7 8>&-
+mv "$MNT/t/.import/.held.csv" "$MNT/t/.import/held.csv"
+exec 7>&-
+loaded t held.csv
 printf 'user,a,b\n' | put empty.csv '2026-01-02' t
 ended t empty.csv failed
 matches "$(field t empty.csv reason)" 'no rows'
