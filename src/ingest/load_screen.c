@@ -119,18 +119,27 @@ static void note_window_locked(struct screen *screen, size_t n, size_t same)
 
 /* ---- beginning ---- */
 
-static int open_screen(struct ingest *ingest, struct ingest_load *load)
+/* It only decides what is worth while: where it can't be told, it is none. */
+static uint64_t count_standing(struct ingest *ingest, const struct ingest_load *load)
 {
 	struct store_snap *snap = NULL;
-	uint64_t standing = 0;
+	uint64_t rows = 0;
+
+	if (store_snap_begin(ingest->store, &snap) < 0 || load_standing_rows(snap, load->grp->id, &rows) < 0)
+		rows = 0;
+	store_snap_end(snap);
+	return rows;
+}
+
+static int open_screen(struct ingest *ingest, struct ingest_load *load)
+{
+	uint64_t standing;
 
 	if (load->screening == SCREEN_OPEN)
 		return 0;
 	if (load->screening == SCREEN_CLOSED)
 		return -EINVAL;
-	if (store_snap_begin(ingest->store, &snap) < 0 || load_standing_rows(snap, load->grp->id, &standing) < 0)
-		standing = 0;
-	store_snap_end(snap);
+	standing = count_standing(ingest, load);
 	load->screen = screen_new(load->options.screen_bytes, standing < load->options.rows_hint ? standing : load->options.rows_hint);
 	if (!load->screen)
 		return -ENOMEM;
@@ -395,14 +404,11 @@ int ingest_sieve_take(struct ingest_sieve *sieve, ingest_give give, void *arg, s
 bool ingest_load_screens(struct ingest_load *load)
 {
 	struct ingest *ingest = load->options.mode != INGEST_LOAD_SNAPSHOT ? loading_enter(load) : NULL;
-	struct store_snap *snap = NULL;
-	uint64_t rows = 0;
+	uint64_t rows;
 
 	if (!ingest)
 		return false;
-	if (store_snap_begin(ingest->store, &snap) < 0 || load_standing_rows(snap, load->grp->id, &rows) < 0)
-		rows = 0;
-	store_snap_end(snap);
+	rows = count_standing(ingest, load);
 	loading_leave(load);
 	return rows > 0;
 }
