@@ -159,6 +159,16 @@ static void unlist_folder(struct batch *batch, const struct batch_job *job)
 		close(fd);
 }
 
+void batch_job_walk_data(int folder_fd, struct spool_visit *visit)
+{
+	int fd = openat(folder_fd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	spool_walk(fd, visit);
+	close(fd);
+}
+
 void batch_job_release_files(struct batch *batch, const struct batch_job *job, enum job_state state)
 {
 	struct release release = { .batch = batch, .state = state, .name = job->name };
@@ -167,11 +177,7 @@ void batch_job_release_files(struct batch *batch, const struct batch_job *job, e
 
 	if (folder_fd < 0)
 		return;
-	fd = openat(folder_fd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0) {
-		spool_walk(fd, &visit);
-		close(fd);
-	}
+	batch_job_walk_data(folder_fd, &visit);
 	unlinkat(folder_fd, "data", AT_REMOVEDIR);
 	unlinkat(folder_fd, JOB_DURABLE, 0);
 	close(folder_fd);

@@ -219,6 +219,8 @@ bool batch_job_is_active(const struct batch_job *job);
 void batch_job_remove_locked(struct batch *batch, struct batch_job *job);
 /* Saves the report, then gives the job's files back, then lets others see its end. */
 void batch_job_end(struct batch *batch, struct batch_job *job, enum job_state state, const struct why *why);
+/* Visits the files of a job, whose folder this is; those that it has lost already are not there. */
+void batch_job_walk_data(int folder_fd, struct spool_visit *visit);
 /* What becomes of the files of a job that has ended like that. Again is fine. */
 void batch_job_release_files(struct batch *batch, const struct batch_job *job, enum job_state state);
 /* The folder of a job, "jobs/ID" below its group's. A descriptor or -errno. */

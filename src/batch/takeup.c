@@ -148,15 +148,11 @@ static int charge_visited(struct spool_visit *visit, int dir_fd, const char *nam
 static void charge_job(struct batch *batch, const struct batch_job *job)
 {
 	struct spool_visit visit = { .visit = charge_visited, .arg = batch };
-	int folder_fd = batch_job_open_folder(batch, job), fd;
+	int folder_fd = batch_job_open_folder(batch, job);
 
 	if (folder_fd < 0)
 		return;
-	fd = openat(folder_fd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0) {
-		spool_walk(fd, &visit);
-		close(fd);
-	}
+	batch_job_walk_data(folder_fd, &visit);
 	close(folder_fd);
 }
 
