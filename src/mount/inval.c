@@ -82,6 +82,8 @@ static int forget_around_groups(struct serving *serving)
 {
 	int rc;
 
+	if (!atomic_load(&serving->is_open))	/* and what the mount is made of may just be coming about */
+		return -ENODEV;
 	aside_begin(serving);
 	rc = forget_everything(serving);
 	aside_end(serving);
@@ -110,13 +112,13 @@ static void give_up(struct serving *serving, int rc)
 /* `ino`: a directory that only loses its attributes, if the kernel knows it; 0: the name is dropped. */
 static void tell(struct serving *serving, fuse_ino_t parent, fuse_ino_t ino, struct slice name)
 {
-	struct fuse_session *session = serving->channel.session;
+	struct fuse_session *session;
 	int rc;
 
 	if (!atomic_load(&serving->is_open))
 		return;
+	session = serving->channel.session;
 	rc = ino ? fuse_lowlevel_notify_inval_inode(session, ino, -1, 0) : -ENOENT;
-
 	if (rc == -ENOENT && parent)
 		rc = fuse_lowlevel_notify_inval_entry(session, parent, name.data, name.len);
 	atomic_fetch_add_explicit(&serving->names_forgotten, 1, memory_order_relaxed);
