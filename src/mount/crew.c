@@ -64,6 +64,12 @@ static void end(struct crew *crew)
 	pthread_mutex_unlock(&crew->lock);
 }
 
+/* The first is what a read of a connection that has ended gives; the second, what it gives if the end comes while it takes a request. */
+static bool is_end(int rc)
+{
+	return rc == -ENODEV || rc == -ECONNABORTED;
+}
+
 /* Waits until one more is wanted; false: it is over. */
 static bool stand_by(struct hand *hand)
 {
@@ -108,7 +114,7 @@ static void *serve(void *arg)
 		atomic_fetch_add(&hand->turns, 1);
 	}
 	free(buf.mem);
-	if (rc < 0 && rc != -ENODEV)
+	if (rc < 0 && !is_end(rc))
 		atomic_store(&crew->rc, rc);
 	end(crew);
 	return NULL;
