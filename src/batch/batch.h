@@ -98,7 +98,9 @@ int batch_file_set_option(struct batch_file *file, const char *name, const struc
 int batch_file_sync(struct batch_file *file);
 /* Its opener closes a descriptor of it: if that was all, it is whole, also after a crash right behind. `path` is where it stands now. */
 void batch_file_closing(struct batch_file *file, const char *path);
-/* The last close. `path`: where it stands now, NULL if its name is gone. Frees. */
+/* Nothing was written since its opener closed a descriptor of it. */
+bool batch_file_is_closed(struct batch_file *file);
+/* The last close. `path`: where it stands now; NULL if its name is gone or what was written is not all. Frees. */
 void batch_file_close(struct batch_file *file, const char *path);
 
 /* ---- reports ---- */

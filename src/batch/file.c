@@ -483,6 +483,18 @@ void batch_file_closing(struct batch_file *file, const char *path)
 	pthread_mutex_unlock(&batch->lock);
 }
 
+bool batch_file_is_closed(struct batch_file *file)
+{
+	bool is_closed;
+
+	if (!file->writer)
+		return true;
+	pthread_mutex_lock(&file->batch->lock);
+	is_closed = file->writer->is_marked;
+	pthread_mutex_unlock(&file->batch->lock);
+	return is_closed;
+}
+
 static void unlist(struct batch *batch, const struct writer *writer)
 {
 	struct writer **at = &batch->writers;

@@ -264,6 +264,11 @@ void call_stop(struct mount *mount)
 {
 	stop(mount, &mount->late);
 	stop(mount, &mount->slow);
+	call_wait(mount);
+}
+
+void call_wait(struct mount *mount)
+{
 	pthread_mutex_lock(&mount->lock);
 	while (mount->in_flight)
 		pthread_cond_wait(&mount->idle, &mount->lock);

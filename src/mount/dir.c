@@ -33,13 +33,12 @@ struct dir {
 static void free_dir(struct mount *mount, struct dir *dir)
 {
 	atomic_load_explicit(&dir->turns, memory_order_acquire);
-	node_drop(mount, dir->handle.node);
+	handle_end(mount, &dir->handle);
 	listing_release(&dir->listing);
 	if (dir->real)
 		closedir(dir->real);
 	buf_release(&dir->names);
 	free(dir);
-	atomic_fetch_sub(&mount->handles, 1);
 }
 
 void dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -53,8 +52,7 @@ void dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	dir->handle = (struct handle){ .kind = HANDLE_DIR, .node = node_of(mount, ino) };
-	node_hold(mount, dir->handle.node);
-	atomic_fetch_add(&mount->handles, 1);
+	handle_begin(mount, &dir->handle);
 	if (is_import((enum node_kind)dir->handle.node->kind)) {
 		int rc = import_open_dir(mount, dir->handle.node, &dir->real, &dir->names);
 
@@ -77,6 +75,11 @@ void dir_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	atomic_fetch_add_explicit(&mount->requests, 1, memory_order_relaxed);
 	free_dir(mount, (struct dir *)handle_of(mount, fi));
 	reply_err(req, 0);
+}
+
+void dir_close(struct mount *mount, struct handle *handle)
+{
+	free_dir(mount, (struct dir *)handle);
 }
 
 /* ---- reading ---- */

@@ -350,22 +350,6 @@ void edit_drop(struct mount *mount, struct edit *edit)
 		free_edit(edit);
 }
 
-void edit_free_all(struct mount *mount)
-{
-	pthread_mutex_lock(&mount->lock);
-	while (mount->n_promises)
-		end_promise_locked(mount, 0);
-	pthread_mutex_unlock(&mount->lock);
-	while (mount->edits) {
-		struct edit *edit = mount->edits;
-
-		pthread_mutex_lock(&mount->lock);
-		unlist_locked(mount, edit);
-		pthread_mutex_unlock(&mount->lock);
-		edit_drop(mount, edit);
-	}
-}
-
 /* ---- finding the handle that a request by path or inode means ---- */
 
 static bool is_same_file(const struct node *a, const struct node *b)
@@ -549,21 +533,47 @@ static void end_release(struct job *job, int rc)
 	(void)rc;	/* nobody is there to be told; what was refused is in .errors */
 }
 
-void edit_release(struct mount *mount, struct edit *edit, fuse_req_t req)
+/* What its closes have left to be committed; NULL: nothing. */
+static struct job *take_rest(struct mount *mount, struct edit *edit)
 {
 	struct job *job = NULL;
 
 	pthread_mutex_lock(&edit->lock);
-	if (req && (edit->is_dirty || edit->is_armed) && !edit->bad)
+	if ((edit->is_dirty || edit->is_armed) && !edit->bad)
 		job = edit_take_job(mount, edit, NULL, end_release);
 	pthread_mutex_unlock(&edit->lock);
-	if (req)
-		reply_err(req, 0);
-	if (job)
-		edit_put_job(mount, edit, job, true);
+	return job;
+}
+
+static void close_edit(struct mount *mount, struct edit *edit, struct job *rest)
+{
+	if (rest)
+		edit_put_job(mount, edit, rest, true);
 	pthread_mutex_lock(&mount->lock);
 	unlist_locked(mount, edit);
 	pthread_mutex_unlock(&mount->lock);
 	edit_drop(mount, edit);
 	atomic_fetch_sub(&mount->handles, 1);
+}
+
+void edit_release(struct mount *mount, struct edit *edit, fuse_req_t req)
+{
+	struct job *rest = req ? take_rest(mount, edit) : NULL;
+
+	if (req)
+		reply_err(req, 0);
+	close_edit(mount, edit, rest);
+}
+
+void edit_end_all(struct mount *mount)
+{
+	pthread_mutex_lock(&mount->lock);
+	while (mount->n_promises)
+		end_promise_locked(mount, 0);
+	pthread_mutex_unlock(&mount->lock);
+	while (mount->edits) {
+		struct edit *edit = mount->edits;
+
+		close_edit(mount, edit, edit->is_parked ? take_rest(mount, edit) : NULL);
+	}
 }

@@ -221,8 +221,7 @@ static int open_file(struct mount *mount, struct node *node, uint32_t group_id, 
 	}
 	ih->handle = (struct handle){ .kind = HANDLE_IMPORT, .node = node };
 	ih->tid = tid;
-	node_hold(mount, node);
-	atomic_fetch_add(&mount->handles, 1);
+	handle_begin(mount, &ih->handle);
 	*out = &ih->handle;
 	return 0;
 }
@@ -322,15 +321,24 @@ int import_sync(struct handle *handle)
 	return batch_file_sync(file_of(handle));
 }
 
-void import_close(struct mount *mount, struct handle *handle)
+static void close_file(struct mount *mount, struct handle *handle, bool is_whole)
 {
 	char path[BATCH_PATH_MAX];
 	bool is_there = place_of(mount, handle->node, path);
 
-	batch_file_close(file_of(handle), is_there ? path : NULL);
-	node_drop(mount, handle->node);
+	batch_file_close(file_of(handle), is_there && is_whole ? path : NULL);
+	handle_end(mount, handle);
 	free(handle);
-	atomic_fetch_sub(&mount->handles, 1);
+}
+
+void import_close(struct mount *mount, struct handle *handle)
+{
+	close_file(mount, handle, true);
+}
+
+void import_end(struct mount *mount, struct handle *handle)
+{
+	close_file(mount, handle, batch_file_is_closed(file_of(handle)));
 }
 
 /* ---- SETATTR ---- */

@@ -41,8 +41,7 @@ int lookup_open(struct mount *mount, struct node *node, struct handle **out)
 	look->handle = (struct handle){ .kind = HANDLE_LOOKUP, .node = node };
 	atomic_init(&look->refs, 1);
 	pthread_mutex_init(&look->lock, NULL);
-	node_hold(mount, node);
-	atomic_fetch_add(&mount->handles, 1);
+	handle_begin(mount, &look->handle);
 	*out = &look->handle;
 	return 0;
 }
@@ -54,9 +53,8 @@ static void drop(struct mount *mount, struct lookup *look)
 	buf_release(&look->asked);
 	buf_release(&look->answer);
 	pthread_mutex_destroy(&look->lock);
-	node_drop(mount, look->handle.node);
+	handle_end(mount, &look->handle);
 	free(look);
-	atomic_fetch_sub(&mount->handles, 1);
 }
 
 void lookup_close(struct mount *mount, struct handle *handle)

@@ -139,6 +139,7 @@ struct mount {
 	struct node **chains;		/* [L] */
 	size_t n_chains, n_nodes;	/* [L] */
 	struct node *detached;		/* [L] */
+	struct handle *open;		/* [L] all that is open but write handles */
 	struct edit *edits;		/* [L] open write handles */
 	struct job *closing;		/* [L] commits that a close has left behind */
 	atomic_uint unsettled;		/* write handles that await their RELEASE, and commits in `closing` */
@@ -294,6 +295,8 @@ void call_run_slow(struct call *call);
 int call_start(struct mount *mount);
 /* Runs what is queued, then ends the threads. */
 void call_stop(struct mount *mount);
+/* Until no job is in flight. */
+void call_wait(struct mount *mount);
 /* Wakes calls that wait; after something settled. */
 void call_wake_locked(struct mount *mount);
 
@@ -344,14 +347,15 @@ void look_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n);
 void look_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *list);
 int look_refuse_name(struct mount *mount, fuse_req_t req, const struct target *dir, const char *name);
 
-/* ---- handles ---- */
+/* ---- handle.c ---- */
 
 enum handle_kind { HANDLE_SHOWN = 1, HANDLE_EDIT, HANDLE_SCRATCH, HANDLE_DIR, HANDLE_TREE, HANDLE_LOOKUP, HANDLE_IMPORT };
 
-/* Every open file begins with this. */
+/* Every open file and directory begins with this. */
 struct handle {
 	enum handle_kind kind;
 	struct node *node;		/* held */
+	struct handle *next, **prev;	/* [L] in mount->open; an edit is in mount->edits instead */
 };
 
 /* Every open counts mount->handles up when its handle is complete; looking at that here orders the two for those who cannot see that
@@ -361,6 +365,15 @@ static inline struct handle *handle_of(struct mount *mount, const struct fuse_fi
 	atomic_load_explicit(&mount->handles, memory_order_acquire);
 	return (struct handle *)(uintptr_t)fi->fh;
 }
+
+void handle_list_locked(struct mount *mount, struct handle *handle);
+void handle_unlist_locked(struct handle *handle);
+/* A complete handle is open: holds its node, lists and counts it. */
+void handle_begin(struct mount *mount, struct handle *handle);
+/* The opposite; the caller frees it. */
+void handle_end(struct mount *mount, struct handle *handle);
+/* At the end of the mount: closes what the kernel has not. */
+void handle_end_all(struct mount *mount);
 
 /* ---- file.c ---- */
 
@@ -430,7 +443,7 @@ struct edit {
 /* On an attached or private node; the caller has checked permissions. -ESTALE: readers share the node, look it up again. */
 int edit_open(struct mount *mount, struct node *node, const struct target *target, int flags, bool is_created, fuse_req_t req,
 	      struct edit **out);
-void edit_free_all(struct mount *mount);
+void edit_end_all(struct mount *mount);
 void edit_read(struct mount *mount, struct edit *edit, fuse_req_t req, size_t size, off_t off);
 void edit_write(struct mount *mount, struct edit *edit, fuse_req_t req, const char *buf, size_t size, off_t off, bool at_end);
 void edit_flush(struct mount *mount, struct edit *edit, fuse_req_t req);
@@ -534,6 +547,7 @@ enum { DIR_FIRST = 3 };		/* offsets 0, 1, 2 are before ".", before ".." and befo
 void dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void dir_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void dir_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void dir_close(struct mount *mount, struct handle *handle);
 void dir_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void dir_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 /* May an entity of the group be called that? Notes a refusal. */
@@ -619,6 +633,8 @@ int import_write(struct handle *handle, struct slice bytes, off_t off, bool at_e
 void import_flush(struct mount *mount, struct handle *handle, pid_t tid);
 int import_sync(struct handle *handle);
 void import_close(struct mount *mount, struct handle *handle);
+/* The end of the mount: only a file that its opener had closed is whole. */
+void import_end(struct mount *mount, struct handle *handle);
 /* `handle` may be NULL. */
 int import_setattr(struct mount *mount, struct node *node, struct handle *handle, const struct stat *attr, int to_set);
 int import_mkdir(struct mount *mount, struct node *dir, const char *name);

@@ -315,6 +315,7 @@ int scratch_open(struct mount *mount, struct node *node, int flags, struct handl
 	rc = node->is_gone && !scratch->opens ? -ESTALE : 0;	/* shed: the kernel looks its name up once more */
 	if (rc == 0) {
 		node_hold_locked(node);
+		handle_list_locked(mount, handle);
 		scratch->opens++;
 	}
 	pthread_mutex_unlock(&mount->lock);
@@ -333,6 +334,7 @@ void scratch_close(struct mount *mount, struct handle *handle)
 	pthread_mutex_lock(&mount->lock);
 	if (--handle->node->scratch->opens == 0 && handle->node->is_gone)
 		shed(mount, handle->node->scratch);
+	handle_unlist_locked(handle);
 	node_drop_locked(mount, handle->node);
 	pthread_mutex_unlock(&mount->lock);
 	atomic_fetch_sub(&mount->handles, 1);

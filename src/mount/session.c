@@ -212,7 +212,7 @@ void mount_close(struct mount *mount)
 		return;
 	trim_stop(mount);
 	call_stop(mount);
-	edit_free_all(mount);
+	handle_end_all(mount);
 	channel_close(&mount->channel);
 	if (mount->chains)
 		node_table_release(mount);

@@ -96,6 +96,7 @@ void shown_drop(struct mount *mount, struct shown *shown)
 	if (is_last) {
 		if (shown->is_nodes)
 			shown->handle.node->shown = NULL;
+		handle_unlist_locked(&shown->handle);
 		node_drop_locked(mount, shown->handle.node);
 	}
 	pthread_mutex_unlock(&mount->lock);
@@ -124,6 +125,7 @@ static int share(struct mount *mount, struct node *node, struct shown *fresh, pi
 	} else {
 		node_hold_locked(node);
 		edit_keep_promise_locked(mount, node);
+		handle_list_locked(mount, &fresh->handle);
 		node->shown = fresh;
 		fresh->is_nodes = true;
 		*out = fresh;
@@ -180,7 +182,10 @@ static int open_text(struct mount *mount, struct node *node, struct slice text, 
 
 	if (!shown)
 		return -ENOMEM;
-	node_hold(mount, node);
+	pthread_mutex_lock(&mount->lock);
+	node_hold_locked(node);
+	handle_list_locked(mount, &shown->handle);
+	pthread_mutex_unlock(&mount->lock);
 	*out = &shown->handle;
 	return 0;
 }

@@ -109,8 +109,7 @@ int tree_open(struct mount *mount, struct node *node, const struct target *targe
 		return -ENOMEM;
 	}
 	*th = (struct tree_handle){ .handle = { .kind = HANDLE_TREE, .node = node }, .fd = fd };
-	node_hold(mount, node);
-	atomic_fetch_add(&mount->handles, 1);
+	handle_begin(mount, &th->handle);
 	*out = &th->handle;
 	return 0;
 }
@@ -170,7 +169,6 @@ void tree_close(struct mount *mount, struct handle *handle)
 
 	if (th->fd >= 0)
 		close(th->fd);
-	node_drop(mount, handle->node);
+	handle_end(mount, handle);
 	free(th);
-	atomic_fetch_sub(&mount->handles, 1);
 }

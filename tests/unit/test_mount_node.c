@@ -269,7 +269,7 @@ static void test_promises(void)
 		mount->promises[i].until_ns = i % 2 ? 0 : INT64_MAX;
 	CHECK_INT(edit_promise_locked(mount, own, PROMISES + 2), -ESTALE);
 	CHECK_INT(mount->n_promises, PROMISES / 2 + 1);
-	edit_free_all(mount);
+	edit_end_all(mount);
 	CHECK_INT(mount->n_promises, 0);
 	CHECK_INT(mount->n_nodes, 3);
 	free_mount(mount);
