@@ -204,10 +204,15 @@ static bool only_deletes(const struct record *rec)
 	return rec->cells > 0;
 }
 
+int say_no_room(struct why *why)
+{
+	return why_fail(why, ENOSPC, "the map or the disk is full: delete something, raise store.map_size, or free the disk");
+}
+
 int fail_no_room(struct commit *commit, struct why *why)
 {
 	commit->refused_for_room = true;
-	return why_fail(why, ENOSPC, "the map or the disk is full: delete something, raise store.map_size, or free the disk");
+	return say_no_room(why);
 }
 
 static int apply_put(struct ingest *ingest, const struct ingest_request *req, const struct change *chg, struct ingest_result *result,

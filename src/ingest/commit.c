@@ -453,7 +453,7 @@ static void fail_list(struct ingest *ingest, struct ingest_request *list, int rc
 	for (struct ingest_request *req = list; req; req = req->next) {
 		req->result = (struct ingest_result){ .rc = rc };
 		if (rc == -ENOSPC)
-			why_fail(&req->why, ENOSPC, "the map or the disk is full: delete something, raise store.map_size, or free the disk");
+			say_no_room(&req->why);
 		else if (rc == -EIO && !figures.failed)
 			why_fail(&req->why, EIO, "the commit was given up, and nothing of it is stored: %s",
 				 surprise ? surprise : "one of its changes failed half-way");

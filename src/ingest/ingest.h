@@ -188,8 +188,8 @@ int ingest_run(struct ingest *ingest, struct ingest_request *req, struct ingest_
 int ingest_check_value(const struct catalog_feature *feature, uint8_t type_code, const struct slice *value, struct why *why);
 /* Is the event time too far ahead of the clock? -EINVAL with the reason. */
 int ingest_check_time(const struct ingest *ingest, int64_t event_ns, struct why *why);
-/* May anything be written just now? 0; -ENOSPC (map or disk full), -EIO (the log failed). */
-int ingest_check_store(struct ingest *ingest);
+/* May anything be written just now? 0; -ENOSPC (map or disk full), -EIO (the log failed), with the reason. */
+int ingest_check_store(struct ingest *ingest, struct why *why);
 
 /* A row's fingerprint for INGEST_GUARD: of the bytes that store_get_row gave; of empty bytes for a row that is not there. */
 uint64_t ingest_fingerprint(struct slice row);

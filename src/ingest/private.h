@@ -237,6 +237,7 @@ struct row_weight {
 };
 struct row_weight row_weigh(struct slice row, struct slice entity);
 int fail_no_room(struct commit *commit, struct why *why);
+int say_no_room(struct why *why);
 
 /* apply_group.c: one change of the catalog. */
 int apply_group_change(struct ingest *ingest, struct ingest_request *req, const struct change *chg, struct ingest_result *result,

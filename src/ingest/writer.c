@@ -329,7 +329,7 @@ int ingest_run(struct ingest *ingest, struct ingest_request *req, struct ingest_
 
 /* ---- state of the store, for those who can tell a writer early ---- */
 
-int ingest_check_store(struct ingest *ingest)
+int ingest_check_store(struct ingest *ingest, struct why *why)
 {
 	enum { ENOUGH = 4 << 20 };	/* bytes free on the disk that make another try worth while */
 	struct store_figures figures;
@@ -339,13 +339,13 @@ int ingest_check_store(struct ingest *ingest)
 	trouble = ingest->trouble;
 	pthread_mutex_unlock(&ingest->lock);
 	if (trouble == -EIO)
-		return -EIO;
+		return why_fail(why, EIO, "the last commit failed: see the daemon's log, and restart it if this stays");
 	if (!store_has_room(ingest->store))
-		return -ENOSPC;
+		return say_no_room(why);
 	if (trouble == 0)
 		return 0;
 	store_figures(ingest->store, &figures);
-	return figures.disk_free_bytes < ENOUGH ? -ENOSPC : 0;
+	return figures.disk_free_bytes < ENOUGH ? say_no_room(why) : 0;
 }
 
 struct reject_log *ingest_rejects(struct ingest *ingest)

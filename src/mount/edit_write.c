@@ -44,16 +44,31 @@ static int resize(struct buf *bytes, size_t len)
 	return 0;
 }
 
-static int refuse_size(struct mount *mount, struct edit *edit, const struct target *target)
+static int refuse(struct mount *mount, const struct edit *edit, const struct target *target, int err, const char *detail)
 {
 	struct direct_origin origin = { .uid = edit->uid, .event_ns = INGEST_NOW };
+
+	return direct_refuse(mount->lane, &origin, target->group_id, target_entity(target),
+			     slice_str(target->kind == NODE_ROW ? ".row" : target->kind == NODE_UPSERT ? ".upsert" :
+				       target->kind == NODE_SCHEMA ? ".schema" : ""), err, detail);
+}
+
+static int refuse_size(struct mount *mount, const struct edit *edit, const struct target *target)
+{
 	char detail[160];
 
 	snprintf(detail, sizeof detail, "at most %zu bytes%s", edit->limit,
 		 target->kind == NODE_UPSERT ? " in one .upsert; drop a file of rows into .import for more" : "");
-	return direct_refuse(mount->lane, &origin, target->group_id, target_entity(target),
-			     slice_str(target->kind == NODE_ROW ? ".row" : target->kind == NODE_UPSERT ? ".upsert" :
-				       target->kind == NODE_SCHEMA ? ".schema" : ""), EFBIG, detail);
+	return refuse(mount, edit, target, EFBIG, detail);
+}
+
+/* Better told at the write than at the close, which many don't look at. */
+static int check_store(struct mount *mount, const struct edit *edit, const struct target *target)
+{
+	struct why why;
+	int rc = ingest_check_store(mount->lane->ingest, &why);
+
+	return rc < 0 ? refuse(mount, edit, target, -rc, why.text) : 0;
 }
 
 /* Is every bracket and string closed? Then nothing that follows could make it another JSON value. */
@@ -118,11 +133,12 @@ static int write_bytes(struct mount *mount, struct edit *edit, const char *buf, 
 	struct target target;
 	size_t was, at;
 	bool is_first;
-	int rc = ingest_check_store(mount->lane->ingest);
+	int rc;
 
+	node_target(mount, edit->handle.node, &target);
+	rc = check_store(mount, edit, &target);
 	if (size == 0)
 		return rc;
-	node_target(mount, edit->handle.node, &target);
 	pthread_mutex_lock(&edit->lock);
 	was = edit->bytes.len;
 	at = at_end || (uint64_t)off > edit->limit ? was : (size_t)off;
@@ -181,9 +197,10 @@ static void show_attr(struct mount *mount, struct node *node, fuse_req_t req)
 void edit_resize(struct mount *mount, struct edit *edit, fuse_req_t req, uint64_t size)
 {
 	struct target target;
-	int rc = ingest_check_store(mount->lane->ingest);
+	int rc;
 
 	node_target(mount, edit->handle.node, &target);
+	rc = check_store(mount, edit, &target);
 	if (rc == 0 && size > edit->limit)
 		rc = refuse_size(mount, edit, &target);
 	if (rc < 0) {

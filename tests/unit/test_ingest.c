@@ -747,6 +747,7 @@ static void test_full_map(void)
 						  .checkpoint_ms = 50, .checkpoint_bytes = 256 << 10 } };
 	struct ingest_result result;
 	unsigned n = 0;
+	struct why why;
 	int rc;
 
 	world_begin(&world, "full");
@@ -754,7 +755,8 @@ static void test_full_map(void)
 		n++;
 	CHECK_INT(rc, -ENOSPC);
 	CHECK(n > 1000);
-	CHECK_INT(ingest_check_store(world.ingest), -ENOSPC);
+	CHECK_INT(ingest_check_store(world.ingest, &why), -ENOSPC);
+	CHECK(strstr(why.text, "raise store.map_size") != NULL);
 	/* Reads go on, and what gives space back is still taken. */
 	CHECK_INT(world_put(&world, RECORD_LANE_DIRECT, "one", CLICKS, 1, INGEST_NOW, 0, &result), -ENOSPC);
 	for (unsigned i = 0; i < n; i++) {

@@ -33,9 +33,10 @@ last=$((full - 1))
 same_file "$DIR/piece" "$MNT/g/e$last/raw"
 same "$(cat "$MNT/g/first/n")" 7
 same "$(ls "$MNT/g" | grep -c . | awk -v f="$full" '{ print ($1 >= f) }')" 1
+before=$(grep -c no_space "$MNT/g/.errors" || true)
 expect_fail ENOSPC cp "$DIR/piece" "$MNT/g/first/raw"
-grep -qi 'no_space\|No space\|full' "$MNT/g/.errors"
-eventually 5 grep -qiE 'full|no space' "$LOG" "$MNT/g/.errors"
+expect_fail ENOSPC cp "$DIR/piece" "$MNT/g/first/raw"
+same "$(grep -c 'no_space.*the map or the disk is full' "$MNT/g/.errors")" "$((before + 2))" 'both are in .errors, with the reason'
 kill -0 "$daemon_pid"
 ok ENOSPC, and reads go on
 
