@@ -97,14 +97,10 @@ static uint64_t take_id(struct batch *batch, struct drop *drop)
 	return id;
 }
 
-void drop_pending_locked(struct batch *batch, uint32_t group_id, const char *path)
+/* From now on its report is that of the job that it becomes. */
+static void set_pending(struct batch *batch, struct drop *drop)
 {
-	struct drop *drop;
-
-	if (spool_is_ignored(path) || strchr(path, '/'))
-		return;
-	drop = drop_get_locked(batch, group_id, slice_str(path));
-	if (drop && !drop->pending_id)
+	if (!drop->pending_id)
 		drop->pending_id = batch->next_id++;
 }
 
@@ -331,34 +327,61 @@ out:
 
 /* ---- directories ---- */
 
-static void arm(struct batch *batch, uint32_t group_id, const char *path, bool is_signed)
+static struct drop *arm(struct batch *batch, uint32_t group_id, const char *path)
 {
 	struct drop *drop = drop_get_locked(batch, group_id, spool_top(path));
 
 	if (!drop)
-		return;
+		return NULL;
 	drop->is_armed = true;
 	drop->last_ns = clock_monotonic();
-	drop->is_signed = is_signed;
 	pthread_cond_signal(&batch->keeper_wake);
+	return drop;
 }
 
-void drop_came_locked(struct batch *batch, uint32_t group_id, const char *path, bool by_rename)
+/* What comes takes back a sign that was given before. */
+static void arm_unsigned(struct batch *batch, uint32_t group_id, const char *path)
 {
-	const char *slash = strchr(path, '/');
+	struct drop *drop = arm(batch, group_id, path);
+
+	if (drop)
+		drop->is_signed = false;
+}
+
+/* Is it, below a directory, what a job is made of? */
+static bool counts(const char *path)
+{
+	return !is_ignored_path(path) || !strcmp(strchr(path, '/') + 1, SUCCESS_NAME);
+}
+
+void drop_closed_locked(struct batch *batch, uint32_t group_id, const char *path)
+{
+	struct drop *drop;
 
 	if (spool_is_ignored(path))
 		return;
-	if (!slash)
-		seal_file(batch, group_id, path, by_rename);
-	else if (!is_ignored_path(path) || !strcmp(slash + 1, SUCCESS_NAME))
-		arm(batch, group_id, path, false);
+	if (strchr(path, '/')) {
+		if (counts(path))
+			arm_unsigned(batch, group_id, path);
+		return;
+	}
+	drop = drop_get_locked(batch, group_id, slice_str(path));
+	if (drop)
+		set_pending(batch, drop);
 }
 
-void drop_signed_locked(struct batch *batch, uint32_t group_id, const char *path)
+void drop_came_locked(struct batch *batch, uint32_t group_id, const char *path, bool by_rename, bool was_closed)
 {
-	if (!spool_is_ignored(path))
-		arm(batch, group_id, path, !strchr(path, '/'));
+	if (spool_is_ignored(path))
+		return;
+	if (!strchr(path, '/'))
+		seal_file(batch, group_id, path, by_rename);
+	else if (!counts(path))
+		return;
+	else if (was_closed)
+		arm(batch, group_id, path);
+	else
+		arm_unsigned(batch, group_id, path);
 }
 
 struct survey {
@@ -432,6 +455,26 @@ static enum verdict look(struct batch *batch, struct drop *drop, int64_t now_ns)
 	return verdict;
 }
 
+void drop_signed_locked(struct batch *batch, uint32_t group_id, const char *path)
+{
+	struct settings settings = { 0 };
+	struct drop *drop;
+	int fd;
+
+	if (spool_is_ignored(path))
+		return;
+	drop = arm(batch, group_id, path);
+	if (!drop)
+		return;
+	drop->is_signed = !strchr(path, '/');
+	fd = drop->is_signed ? spool_open(batch, group_id, path, O_RDONLY | O_DIRECTORY) : -1;
+	if (fd < 0)
+		return;
+	if (judge(batch, drop, fd, &settings, drop->last_ns) == VERDICT_START)
+		set_pending(batch, drop);
+	close(fd);
+}
+
 int64_t drop_look_locked(struct batch *batch)
 {
 	int64_t now_ns = clock_monotonic(), next_ns = INT64_MAX;
@@ -447,6 +490,7 @@ int64_t drop_look_locked(struct batch *batch)
 			continue;
 		}
 		drop->is_armed = drop->is_signed = false;
+		drop->pending_id = 0;		/* of one that has become no job */
 		drop_settle_locked(batch, drop);
 	}
 	return next_ns;
@@ -474,7 +518,7 @@ static int arm_visited(struct spool_visit *visit, int dir_fd, const char *name, 
 	if (strchr(path, '/') || spool_is_ignored(path))
 		return 0;
 	if (S_ISDIR(st->st_mode))
-		arm(batch, *group_id, path, false);
+		arm_unsigned(batch, *group_id, path);
 	else if ((spool_marks(st) & MARK_CLOSED) && !(spool_marks(st) & MARK_SEALED) && !was_refused(batch, *group_id, path, st))
 		seal_file(batch, *group_id, path, spool_marks(st) & MARK_RENAMED);
 	return 0;

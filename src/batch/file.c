@@ -478,7 +478,7 @@ void batch_file_closing(struct batch_file *file, const char *path)
 	    fchmod(file->fd, SPOOL_MODE | spool_marks(&st) | MARK_CLOSED) == 0) {
 		file->is_dirty = false;
 		file->writer->is_marked = true;
-		drop_pending_locked(batch, file->group_id, path);
+		drop_closed_locked(batch, file->group_id, path);
 	}
 	pthread_mutex_unlock(&batch->lock);
 }
@@ -521,7 +521,7 @@ static void end_writer(struct batch *batch, struct batch_file *file, const char 
 		file_uncharge(batch, writer->charged - size);
 	if (writer->is_new && path && st.st_nlink && !(spool_marks(&st) & MARK_SEALED)) {
 		fchmod(file->fd, SPOOL_MODE | spool_marks(&st) | MARK_CLOSED);
-		drop_came_locked(batch, file->group_id, path, false);
+		drop_came_locked(batch, file->group_id, path, false, writer->is_marked);
 	}
 	if (drop) {
 		drop->n_writers--;

@@ -179,14 +179,17 @@ struct drop *drop_get_locked(struct batch *batch, uint32_t group_id, struct slic
 struct drop *drop_find_locked(struct batch *batch, uint32_t group_id, struct slice name);
 void drop_settle_locked(struct batch *batch, struct drop *drop);	/* frees it if nothing happens to it */
 void drop_free_all(struct batch *batch);
-/* A file has come to its end: closed for good, or renamed to where it is now. */
-void drop_came_locked(struct batch *batch, uint32_t group_id, const char *path, bool by_rename);
+/* A file has come to its end: closed for good, or renamed to where it is now. `was_closed`: drop_closed_locked has been told of it. */
+void drop_came_locked(struct batch *batch, uint32_t group_id, const char *path, bool by_rename, bool was_closed);
 /* A file that is open for writing stands there from now on. */
 void drop_move_writer_locked(struct batch *batch, struct writer *writer, uint32_t group_id, const char *path);
 /* A directory was renamed there, or its copier has set its times. */
 void drop_signed_locked(struct batch *batch, uint32_t group_id, const char *path);
-/* A file is about to be closed by its opener: its job is to be seen from now on. */
-void drop_pending_locked(struct batch *batch, uint32_t group_id, const char *path);
+/*
+ * A file was closed by its opener, or renamed after that: it is whole, and its job is to be seen from now on. The kernel tells of its last
+ * handle later, and by then the copier may have signed the directory.
+ */
+void drop_closed_locked(struct batch *batch, uint32_t group_id, const char *path);
 /* Makes jobs of directories that are due; returns when the next one is (monotonic), INT64_MAX if none. */
 int64_t drop_look_locked(struct batch *batch);
 /* Takes back a job that was being made, in a group's folder of jobs; none is fine. */

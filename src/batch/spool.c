@@ -411,9 +411,13 @@ static void moved(struct batch *batch, uint32_t group_id, const char *path, int 
 		drop_move_writer_locked(batch, writer, group_id, path);
 	if ((spool_marks(st) & MARK_SEALED) || (writer && !writer->is_marked))
 		return;
+	if (fchmodat(dir_fd, name, SPOOL_MODE | MARK_RENAMED | MARK_CLOSED | (spool_marks(st) & MARK_BROKEN), 0) < 0)
+		return;
 	/* A writer that has closed it is a last handle of which the kernel has yet to tell, and the drop comes with that; whole it is already. */
-	if (fchmodat(dir_fd, name, SPOOL_MODE | MARK_RENAMED | MARK_CLOSED | (spool_marks(st) & MARK_BROKEN), 0) == 0 && !writer)
-		drop_came_locked(batch, group_id, path, true);
+	if (writer)
+		drop_closed_locked(batch, group_id, path);
+	else
+		drop_came_locked(batch, group_id, path, true, false);
 }
 
 static int rename_locked(struct batch *batch, uint32_t group_id, const char *from, const char *to, bool no_replace)

@@ -109,3 +109,56 @@ same "$(ls "$drop/.reports" | grep -c run4 || true)" 0
 mv "$drop/.run4" "$drop/run4"
 loaded g run4
 ok renamed
+
+# What its copier has signed is the newest job of that name for whoever reads the report next. The kernel tells of a file's last handle after its
+# close, and perhaps after the sign, which stands all the same: mode snapshot would load nothing without it.
+define_rows h 'mode = snapshot'
+python3 - "$MNT" << 'END'
+import os, sys, time
+mnt = sys.argv[1]
+def report(path):
+    group, name = path.split("/")
+    with open(f"{mnt}/{group}/.import/.reports/{name}.status") as f:
+        return dict(line.rstrip("\n").split(": ", 1) for line in f)
+def ended(path, state):
+    while (now := report(path))["state"] not in ("done", "failed", "cancelled"):
+        time.sleep(.01)
+    assert now["state"] == state, now
+    return int(now["id"])
+def begin(path):
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.write(fd, b"user,a\nu1,1\n")
+    return fd
+def directory(path):
+    group, name = path.split("/")
+    at = f"{mnt}/{group}/.import/{name}"
+    os.mkdir(at)
+    open(at + "/_SUCCESS", "w").close()
+    return at
+at, newest = directory("g/often"), 0
+for i in range(20):
+    os.close(begin(f"{at}/{i}.csv"))
+    os.utime(at)
+    assert int(report("g/often")["id"]) > newest, report("g/often")
+    newest = ended("g/often", "done")
+for name, by_rename in (("h/closed", False), ("h/renamed", True)):
+    at = directory(name)
+    fd = begin(at + ("/.1" if by_rename else "/1.csv"))
+    last = os.dup(fd)
+    os.close(fd)
+    if by_rename:
+        os.rename(at + "/.1", at + "/1.csv")
+    os.utime(at)
+    os.close(last)
+    ended(name, "done")
+newest = 0
+for i in range(2):
+    fd = begin(f"{mnt}/g/.import/.f")
+    last = os.dup(fd)
+    os.close(fd)
+    os.rename(f"{mnt}/g/.import/.f", f"{mnt}/g/.import/f.csv")
+    assert int(report("g/f.csv")["id"]) > newest and report("g/f.csv")["state"] == "waiting", report("g/f.csv")
+    os.close(last)
+    newest = ended("g/f.csv", "done")
+END
+ok 'signed, and seen at once'
