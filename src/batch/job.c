@@ -180,6 +180,7 @@ void batch_job_release_files(struct batch *batch, const struct batch_job *job, e
 	batch_job_walk_data(folder_fd, &visit);
 	unlinkat(folder_fd, "data", AT_REMOVEDIR);
 	unlinkat(folder_fd, JOB_DURABLE, 0);
+	unlinkat(folder_fd, JOB_UNSYNCED, 0);
 	close(folder_fd);
 	if (state != JOB_FAILED)
 		return;

@@ -4,7 +4,8 @@
  *
  * What was dropped is in the page cache, where a crash of the daemon can't reach it. Against a loss of power the keeper syncs jobs that have not
  * ended after some seconds (most have, and then nothing needs to be written at all), and marks them as durable; of what was not, nobody can
- * tell after a loss of power whether it is whole, so the next start removes it (takeup.c).
+ * tell after a loss of power whether it is whole, so the next start removes it (takeup.c). A sync that fails is not tried again, by the next start
+ * neither: the kernel tells such an error once, and takes the pages for written from then on.
  *
  * Only this thread takes jobs out of the list while the lane runs.
  */
@@ -18,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/log.h"
 
 enum {
 	SYNC_AFTER_S = 3,		/* a job that has not ended by then is made durable */
@@ -44,23 +46,29 @@ static int sync_visited(struct spool_visit *visit, int dir_fd, const char *name,
 	return rc;
 }
 
-/* Everything of a job's folder, then the mark that says so. */
-static int sync_folder(int folder_fd)
+static int put_mark(int folder_fd, const char *mark)
 {
-	struct spool_visit visit = { .visit = sync_visited };
-	int fd, rc = spool_walk(folder_fd, &visit);
+	int fd = openat(folder_fd, mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600), rc = 0;
 
-	if (rc == 0 && fsync(folder_fd) < 0)
-		rc = -errno;
-	if (rc < 0)
-		return rc;
-	fd = openat(folder_fd, JOB_DURABLE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	if (fsync(fd) < 0 || fsync(folder_fd) < 0)
 		rc = -errno;
 	close(fd);
 	return rc;
+}
+
+/* Everything of a job's folder, then the mark that says so. */
+static int sync_folder(int folder_fd)
+{
+	struct spool_visit visit = { .visit = sync_visited };
+	int rc = spool_walk(folder_fd, &visit);
+
+	if (rc == 0 && fsync(folder_fd) < 0)
+		rc = -errno;
+	if (rc < 0)
+		put_mark(folder_fd, JOB_UNSYNCED);
+	return rc < 0 ? rc : put_mark(folder_fd, JOB_DURABLE);
 }
 
 /* The names themselves: .import's, and the job's folder in that of all. */
@@ -79,32 +87,42 @@ static void sync_names(struct batch *batch, uint32_t group_id)
 	fsync(batch->fd);
 }
 
+static int sync_job(struct batch *batch, uint32_t group_id, int folder_fd)
+{
+	int rc = folder_fd < 0 ? folder_fd : sync_folder(folder_fd);
+
+	if (rc == 0)
+		sync_names(batch, group_id);
+	if (folder_fd >= 0)
+		close(folder_fd);
+	return rc;
+}
+
 /* Syncs what has waited for `age_ns`. Returns when there is more to do (of clock_now), or INT64_MAX. */
 static int64_t make_durable(struct batch *batch, int64_t age_ns)
 {
 	int64_t now_ns = clock_now(), next_ns = INT64_MAX;
 	struct batch_job *job;
-	uint32_t group_id;
-	int fd;
+	int fd, rc;
 
 	pthread_mutex_lock(&batch->lock);
 	for (job = batch->first; job; job = job->next) {
-		if (!batch_job_is_active(job) || job->is_durable)
+		if (!batch_job_is_active(job) || job->is_durable || job->was_synced)
 			continue;
 		if (job->dropped_ns + age_ns > now_ns) {
 			if (job->dropped_ns + age_ns < next_ns)
 				next_ns = job->dropped_ns + age_ns;
 			continue;
 		}
-		job->is_durable = true;		/* or has been tried */
-		group_id = job->group_id;
+		job->was_synced = true;
 		fd = batch_job_open_folder(batch, job);
 		pthread_mutex_unlock(&batch->lock);
-		if (fd >= 0 && sync_folder(fd) == 0)
-			sync_names(batch, group_id);
-		if (fd >= 0)
-			close(fd);
+		rc = sync_job(batch, job->group_id, fd);
 		pthread_mutex_lock(&batch->lock);
+		job->is_durable = rc == 0;
+		if (rc < 0 && batch_job_is_active(job))
+			log_warn("import %" PRIu64 " (%s) would not survive a loss of power: it cannot be synced: %s", job->id, job->name,
+				 strerror(-rc));
 	}
 	pthread_mutex_unlock(&batch->lock);
 	return next_ns;

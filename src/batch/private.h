@@ -97,6 +97,7 @@ struct batch_job {
 	struct why reason;		/* [L] */
 	char ignored[200];		/* [L] columns that nothing takes */
 	atomic_bool is_cancelled;
+	bool was_synced;		/* [L] the keeper has begun to, or has failed to: it is not done twice */
 	bool is_durable;		/* [L] what was dropped would survive a loss of power */
 	bool has_rejects;		/* [L] */
 };
@@ -231,6 +232,8 @@ int batch_job_open_folder(struct batch *batch, const struct batch_job *job);
 
 /* In a job's folder: all of it would survive a loss of power. */
 #define JOB_DURABLE "durable"
+/* The same for what a sync has failed for: another one would not say so again. */
+#define JOB_UNSYNCED "unsynced"
 /* The position that a load's publishing commit stores: the id of its job. */
 #define JOB_POSITION_KEY "batch"
 

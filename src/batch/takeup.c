@@ -79,6 +79,7 @@ static int take_up_job(struct takeup *takeup, int jobs_fd, const char *name)
 	if (rc == 0 && job->id != id)
 		rc = -EBADMSG;
 	if (rc == 0) {
+		job->was_synced = faccessat(fd, JOB_UNSYNCED, F_OK, 0) == 0;
 		job->is_durable = faccessat(fd, JOB_DURABLE, F_OK, 0) == 0;
 		job->has_rejects = faccessat(fd, "rejects", F_OK, 0) == 0;
 		if (id >= takeup->batch->next_id)

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 # start_stalling [OPTIONS...]: start_daemon with a disk that stalls while the file $STALL_FILE is there (no sync ends) or $STALL_WRITES (no write
-# ends); see tests/torture/stall_preload.c.
+# ends), or for what $STALL_READS and $FAIL_SYNCS name; see tests/torture/stall_preload.c.
 
 start_stalling() {
 	local stall=$BIN/tests/torture/stall_preload.so
@@ -16,8 +16,8 @@ start_stalling() {
 	*address*) stall="$(cc -print-file-name=libasan.so) $stall" ;;
 	*thread*) stall="$(cc -print-file-name=libtsan.so) $stall" ;;
 	esac
-	export STALL_FILE=$DIR/stall STALL_WRITES=$DIR/stall-writes
-	mkdir "$DIR/bin"
+	export STALL_FILE=$DIR/stall STALL_WRITES=$DIR/stall-writes STALL_READS=$DIR/stall-reads FAIL_SYNCS=$DIR/fail-syncs LET_GO_FILE=$DIR/let-go
+	mkdir -p "$DIR/bin"
 	printf '#!/bin/sh\nexec env LD_PRELOAD="%s" "%s/featurefs" "$@"\n' "$stall" "$BIN" > "$DIR/bin/featurefs"
 	chmod +x "$DIR/bin/featurefs"
 	PATH="$DIR/bin:$PATH" start_daemon "$@"

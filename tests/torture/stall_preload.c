@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A disk that stalls: preloaded into the daemon, it makes each fdatasync and fsync wait first while the file named by STALL_FILE is there,
+ * A disk that stalls or fails: preloaded into the daemon, it makes each fdatasync and fsync wait first while the file named by STALL_FILE is there,
  * for as many milliseconds at the most as that says, or half a minute; and each pwrite while the one named by STALL_WRITES is. So a test can
- * say when the disk comes back, where a clock would run out on a busy machine.
+ * say when the disk comes back, where a clock would run out on a busy machine. While the file named by FAIL_SYNCS is there,
+ * an fsync of what has its text in its path fails, and a read of what has that of STALL_READS waits. A line of LET_GO_FILE is the path of a file whose
+ * pages the daemon has let go.
  */
+#include <errno.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,6 +42,34 @@ static void stall(const char *variable)
 		nanosleep(&step, NULL);
 }
 
+/* "" where there is none. */
+static void path_of(int fd, char out[PATH_MAX])
+{
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	n = readlink(link, out, PATH_MAX - 1);
+	out[n > 0 ? n : 0] = '\0';
+}
+
+/* Is the line that the variable's file has, if it is there, a part of the path? */
+static int is_named(const char *variable, int fd)
+{
+	const char *list = getenv(variable);
+	char part[64] = "", path[PATH_MAX];
+	FILE *file = list ? fopen(list, "re") : NULL;
+
+	if (!file)
+		return 0;
+	if (!fgets(part, sizeof part, file))
+		part[0] = '\0';
+	fclose(file);
+	part[strcspn(part, "\n")] = '\0';
+	path_of(fd, path);
+	return part[0] && strstr(path, part);
+}
+
 static int call_next(const char *name, int fd)
 {
 	int (*next)(int);
@@ -52,7 +86,27 @@ int fdatasync(int fd)
 
 int fsync(int fd)
 {
+	if (is_named("FAIL_SYNCS", fd)) {
+		errno = EIO;
+		return -1;
+	}
 	return call_next("fsync", fd);
+}
+
+int posix_fadvise(int fd, off_t off, off_t len, int advice)
+{
+	int (*next)(int, off_t, off_t, int);
+	const char *list = getenv("LET_GO_FILE");
+	char path[PATH_MAX];
+	int list_fd = list && advice == POSIX_FADV_DONTNEED ? open(list, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+
+	if (list_fd >= 0) {
+		path_of(fd, path);
+		dprintf(list_fd, "%s\n", path);
+		close(list_fd);
+	}
+	*(void **)&next = dlsym(RTLD_NEXT, "posix_fadvise");
+	return next(fd, off, len, advice);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t off)
@@ -62,4 +116,14 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t off)
 	*(void **)&next = dlsym(RTLD_NEXT, "pwrite");
 	stall("STALL_WRITES");
 	return next(fd, bytes, len, off);
+}
+
+ssize_t read(int fd, void *to, size_t len)
+{
+	ssize_t (*next)(int, void *, size_t);
+
+	*(void **)&next = dlsym(RTLD_NEXT, "read");
+	if (is_named("STALL_READS", fd))
+		stall("STALL_READS");
+	return next(fd, to, len);
 }
