@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A file that is closed behind the unmounting is closed like any other: the kernel drops the RELEASE that its daemon has not read by then, and neither
 # what a close has promised nor the daemon's clean end may hang on that.
+# claims: W3 D2
 . "$TESTS/lib.sh"
 
 SRV=$DIR/srv
