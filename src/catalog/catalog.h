@@ -74,6 +74,7 @@ struct catalog_group {
 	uint32_t id;			/* never reused */
 	uint32_t rows;			/* the table of rows that holds its values */
 	uint32_t overlay;		/* the table of rows that stands over it since a load was published; 0: none */
+	int64_t overlay_ns;		/* when that was */
 	char *name;
 	uid_t uid;
 	gid_t gid;
@@ -125,7 +126,7 @@ int catalog_group_decode(struct slice bytes, struct catalog_group **out, struct 
 /* New groups that differ from `grp` in one thing. Each out is counted once for the caller. */
 int catalog_group_make(uint32_t id, uint32_t rows, struct slice name, uid_t uid, gid_t gid, mode_t mode, const char *owner,
 		       int64_t now_ns, struct catalog_group **out, struct why *why);
-int catalog_group_on_tables(const struct catalog_group *grp, uint32_t rows, uint32_t overlay, struct catalog_group **out);
+int catalog_group_on_tables(const struct catalog_group *grp, uint32_t rows, uint32_t overlay, int64_t overlay_ns, struct catalog_group **out);
 int catalog_group_renamed(const struct catalog_group *grp, struct slice name, int64_t now_ns, struct catalog_group **out,
 			  struct why *why);
 int catalog_group_owned(const struct catalog_group *grp, mode_t mode, uid_t uid, gid_t gid, int64_t now_ns,

@@ -477,7 +477,8 @@ int group_copy(const struct catalog_group *grp, struct catalog_group **out)
 	if (!copy)
 		return -ENOMEM;
 	*copy = (struct catalog_group){
-		.id = grp->id, .rows = grp->rows, .overlay = grp->overlay, .uid = grp->uid, .gid = grp->gid, .mode = grp->mode,
+		.id = grp->id, .rows = grp->rows, .overlay = grp->overlay, .overlay_ns = grp->overlay_ns, .uid = grp->uid,
+		.gid = grp->gid, .mode = grp->mode,
 		.created_ns = grp->created_ns, .changed_ns = grp->changed_ns, .tier = grp->tier, .ttl_ns = grp->ttl_ns,
 		.next_slot = grp->next_slot, .refs = 1,
 	};
@@ -548,7 +549,7 @@ int catalog_group_renamed(const struct catalog_group *grp, struct slice name, in
 	return 0;
 }
 
-int catalog_group_on_tables(const struct catalog_group *grp, uint32_t rows, uint32_t overlay, struct catalog_group **out)
+int catalog_group_on_tables(const struct catalog_group *grp, uint32_t rows, uint32_t overlay, int64_t overlay_ns, struct catalog_group **out)
 {
 	struct catalog_group *copy;
 	int rc = group_copy(grp, &copy);
@@ -557,6 +558,7 @@ int catalog_group_on_tables(const struct catalog_group *grp, uint32_t rows, uint
 		return rc;
 	copy->rows = rows;
 	copy->overlay = overlay;
+	copy->overlay_ns = overlay ? overlay_ns : 0;
 	*out = copy;
 	return 0;
 }
@@ -629,6 +631,7 @@ int catalog_group_evolve(const struct catalog_group *now, const struct catalog_g
 	grp->id = now->id;
 	grp->rows = now->rows;
 	grp->overlay = now->overlay;
+	grp->overlay_ns = now->overlay_ns;
 	grp->uid = now->uid;
 	grp->gid = now->gid;
 	grp->mode = now->mode;

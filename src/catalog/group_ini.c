@@ -189,7 +189,8 @@ static int take_identity_number(struct catalog_group *grp, const char *key, cons
 
 int group_take_identity(struct catalog_group *grp, const char *key, const char *value, struct why *why)
 {
-	int64_t *time = !strcmp(key, "created") ? &grp->created_ns : !strcmp(key, "changed") ? &grp->changed_ns : NULL;
+	int64_t *time = !strcmp(key, "created") ? &grp->created_ns : !strcmp(key, "changed") ? &grp->changed_ns :
+			!strcmp(key, "overlay_since") ? &grp->overlay_ns : NULL;
 
 	if (time)
 		return num_parse_i64(slice_str(value), time) < 0 ? why_fail(why, EINVAL, "%s is no time", key) : 0;
@@ -521,7 +522,7 @@ int catalog_group_encode(const struct catalog_group *grp, struct buf *out)
 	buf_append_str(out, "[store]\n");
 	group_print_identity(grp, out);
 	if (grp->overlay)
-		buf_printf(out, "overlay = %u\n", grp->overlay);
+		buf_printf(out, "overlay = %u\noverlay_since = %lld\n", grp->overlay, (long long)grp->overlay_ns);
 	for (unsigned i = 0; i < grp->n_features; i++)
 		buf_printf(out, "slot.%s = %u\n", grp->features[i].name, grp->features[i].slot);
 	buf_append_char(out, '\n');

@@ -404,6 +404,7 @@ static int start_ingest(struct daemon *daemon)
 		.tombstone_ns = daemon->options.tombstone_ns,
 		.sweep_ns = daemon->options.read_only ? 0 : daemon->options.sweep_ns,
 		.overlay_percent = daemon->options.overlay_percent,
+		.overlay_ns = daemon->options.overlay_ns,
 		.check_group = check_group,
 		.changing = daemon->second.serving ? serving_changing : NULL,
 		.changed = daemon->second.serving ? serving_changed : NULL,

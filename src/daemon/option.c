@@ -37,6 +37,8 @@ const struct option_row option_table[] = {
 	{ "ingest", "overlay", OPTION_COUNT, AT(overlay_percent), "10", 0, 100, NULL,
 	  "Per cent of a group's rows that loads may leave in a small table over the others, where readers look first: a re-load of a few rows writes "
 	  "little then. 0: they are always put among the others, in the background." },
+	{ "ingest", "overlay_age", OPTION_SPAN, AT(overlay_ns), "3h", 0, SECONDS(3660 * UINT64_C(86400)), NULL,
+	  "And how long, if no load of the group follows: longer than from one load to the next. 0: not at all." },
 	{ "mount", "threads", OPTION_COUNT, AT(threads), "10", 1, 1000, NULL,
 	  "Threads that answer file system requests, at the most." },
 	{ "mount", "scratch_files", OPTION_COUNT, AT(scratch_files), "1024", 0, 1000000, NULL,

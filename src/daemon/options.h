@@ -26,7 +26,7 @@ struct options {
 	bool foreground, debug, help, version, print_conf;
 
 	uint64_t map_bytes, segment_bytes, log_keep_bytes, checkpoint_bytes, scratch_bytes;
-	int64_t checkpoint_ns, future_ns, tombstone_ns, sweep_ns, scratch_ns;
+	int64_t checkpoint_ns, future_ns, tombstone_ns, sweep_ns, overlay_ns, scratch_ns;
 	uint64_t spool_bytes, batch_memory_bytes;
 	int64_t retention_ns, settle_ns;
 	unsigned threads, scratch_files, spool_files, overlay_percent;

@@ -309,6 +309,10 @@ static void print_group_metrics(const struct gathered *got, struct reject_log *l
 	for (unsigned i = 0; i < cat->n_groups; i++)
 		buf_printf(out, "featurefs_group_newest_event_timestamp_seconds{group=\"%s\"} %.6f\n", cat->groups[i]->name,
 			   (double)got->stats[i].newest_event_ns / (double)CLOCK_SECOND);
+	head(out, "group_overlay_timestamp_seconds", "gauge", "Since when rows of a load stand over the others; 0 if none do");
+	for (unsigned i = 0; i < cat->n_groups; i++)
+		buf_printf(out, "featurefs_group_overlay_timestamp_seconds{group=\"%s\"} %.6f\n", cat->groups[i]->name,
+			   (double)cat->groups[i]->overlay_ns / (double)CLOCK_SECOND);
 }
 
 static void render_metrics(void *arg, struct buf *out)

@@ -51,6 +51,7 @@ struct ingest_options {
 	int64_t tombstone_ns;	/* tombstones are kept this long */
 	int64_t sweep_ns;	/* time between two sweeps; 0: none by itself */
 	unsigned overlay_percent;	/* so many rows of a group may stay in an overlay, which is not folded then; see ingest/load.h */
+	int64_t overlay_ns;	/* and so long, if no load follows; 0: not at all */
 	/* Judges a group's definition, beyond the catalog's own rules, before it is taken: -EINVAL with the reason. NULL: there is nothing more to judge.
 	 * Called inside of the commit. */
 	int (*check_group)(const struct catalog_group *grp, struct why *why);

@@ -6,7 +6,8 @@
  *
  * A small overlay is left where it is. Its rows lie anywhere among the group's, so folding it writes a page of the map for nearly each of them: many
  * times what they have themselves. The next load takes them into its own (load_fill.c), until they are too many. The price is a second look
- * for whoever reads.
+ * for whoever reads; so an overlay that no load has followed for long is folded, too. Its age is that of its publishing by the clock, and counts on
+ * while the store is closed.
  */
 #include "ingest/private.h"
 
@@ -51,7 +52,7 @@ static int apply_fold(struct ingest *ingest, struct work *work, struct why *why)
 	if (store_batch_has_rows(commit->batch, grp->overlay))
 		return 0;
 	keeping->is_over = true;
-	rc = catalog_group_on_tables(grp, grp->rows, 0, &next);
+	rc = catalog_group_on_tables(grp, grp->rows, 0, 0, &next);
 	return rc < 0 ? rc : apply_put_group(commit, next);
 }
 
@@ -189,6 +190,7 @@ int keep_look(struct ingest *ingest, uint32_t group_id, struct overlay *out)
 	grp = catalog_find_id(cat, group_id);
 	if (grp && grp->overlay) {
 		out->table = grp->overlay;
+		out->since_ns = grp->overlay_ns;
 		rc = load_standing_rows(snap, group_id, &rows);
 		out->rows_max = rows / 100 * ingest->options.overlay_percent + rows % 100 * ingest->options.overlay_percent / 100;
 		if (rc == 0)
@@ -214,19 +216,38 @@ int keep_fold(struct ingest *ingest, uint32_t group_id)
 
 /* ---- all of them ---- */
 
-static int fold_all(struct ingest *ingest)
+/* How long an overlay may stay where it is; 0: no longer. One of a time that the clock has yet to reach by far was published by a wrong one. */
+static int64_t time_left(const struct ingest *ingest, const struct overlay *overlay)
+{
+	int64_t now_ns = clock_now(), most_ns = ingest->options.overlay_ns;
+
+	if (!overlay->rows || overlay->rows > overlay->rows_max || overlay->since_ns <= now_ns - most_ns || overlay->since_ns > now_ns + most_ns)
+		return 0;
+	return overlay->since_ns + most_ns - now_ns;
+}
+
+/* `out_ns`: when the first of those that stay is to go; 0: there is none. */
+static int fold_all(struct ingest *ingest, int64_t *out_ns)
 {
 	uint64_t number;
 	struct catalog *cat = catalog_current_get(ingest->cur, &number);
 	int rc = 0;
 
+	*out_ns = 0;
+
 	for (unsigned i = 0; rc == 0 && i < cat->n_groups; i++) {
 		struct overlay overlay = { 0 };
+		int64_t left_ns;
 
 		if (cat->groups[i]->overlay)
 			rc = keep_look(ingest, cat->groups[i]->id, &overlay);
-		if (rc == 0 && overlay.table && overlay.rows > overlay.rows_max)
+		if (rc < 0 || !overlay.table)
+			continue;
+		left_ns = time_left(ingest, &overlay);
+		if (!left_ns)
 			rc = empty_table(ingest, overlay.table, cat->groups[i]->id, true);
+		else if (!*out_ns || left_ns < *out_ns)
+			*out_ns = left_ns;
 	}
 	catalog_unref(cat);
 	return rc;
@@ -278,9 +299,9 @@ static int clear_all(struct ingest *ingest)
 static void *keep(void *arg)
 {
 	struct ingest *ingest = arg;
-	bool failed = false;
+	int64_t wait_ns = 0;
 
-	while (rest(ingest, failed ? RETRY_S * CLOCK_SECOND : 0, true)) {
+	while (rest(ingest, wait_ns, true)) {
 		int rc;
 
 		pthread_mutex_lock(&ingest->keep_lock);
@@ -288,8 +309,9 @@ static void *keep(void *arg)
 		pthread_mutex_unlock(&ingest->keep_lock);
 		rc = clear_all(ingest);
 		if (rc == 0)
-			rc = fold_all(ingest);
-		failed = rc < 0;
+			rc = fold_all(ingest, &wait_ns);
+		if (rc < 0)
+			wait_ns = RETRY_S * CLOCK_SECOND;
 	}
 	return NULL;
 }

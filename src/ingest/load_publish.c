@@ -150,9 +150,9 @@ static int switch_tables(struct ingest *ingest, struct ingest_load *load, const 
 		if (standing_rows || grp->overlay)
 			rc = apply_note_unused(commit, grp->rows, grp->id);
 		if (rc == 0)
-			rc = catalog_group_on_tables(grp, load->shadow, 0, &next);
+			rc = catalog_group_on_tables(grp, load->shadow, 0, 0, &next);
 	} else {
-		rc = catalog_group_on_tables(grp, grp->rows, load->shadow, &next);
+		rc = catalog_group_on_tables(grp, grp->rows, load->shadow, commit->clock.now_ns, &next);
 	}
 	if (rc < 0)
 		return rc;

@@ -209,10 +209,11 @@ void keep_stop(struct ingest *ingest);
 void keep_wake(struct ingest *ingest);
 /* Folds a group's overlay, now. */
 int keep_fold(struct ingest *ingest, uint32_t group_id);
-/* A group's overlay: its table (0: there is none), how many rows it has (counted up to one more than it may), and how many it may have to be
- * left where it is. */
+/* A group's overlay: its table (0: there is none), when it was published, how many rows it has (counted up to one more than it may), and how many
+ * it may have to be left where it is. */
 struct overlay {
 	uint32_t table;
+	int64_t since_ns;
 	uint64_t rows, rows_max;
 };
 int keep_look(struct ingest *ingest, uint32_t group_id, struct overlay *out);

@@ -132,6 +132,10 @@ int serve_stats_text(const struct serve_view *view, const struct catalog_group *
 		clock_print_time(stats.newest_event_ns, true, time);
 		buf_printf(out, "newest_event_time: %s\n", time);
 	}
+	if (grp->overlay) {
+		clock_print_time(grp->overlay_ns, true, time);
+		buf_printf(out, "overlay_since: %s\n", time);
+	}
 	if (ages.values + ages.nulls > 0) {
 		print_age(out, "newest_age_seconds", view->now_ns, ages.newest_ns);
 		print_age(out, "oldest_age_seconds", view->now_ns, ages.oldest_ns);

@@ -128,7 +128,7 @@ static inline void bench_learn(struct bench_store *bs)
 static inline void bench_store_open(struct bench_store *bs, const char *path, const struct store_options *options, bool is_new)
 {
 	struct ingest_options how = { .future_ns = 300 * CLOCK_SECOND, .tombstone_ns = 7 * 86400 * CLOCK_SECOND,
-				     .overlay_percent = 10 };
+				     .overlay_percent = 10, .overlay_ns = 3 * 3600 * CLOCK_SECOND };
 	struct store_snap *snap = NULL;
 	struct catalog *cat = NULL;
 	struct why why = { "" };

@@ -421,13 +421,14 @@ static void test_identity(void)
 	CHECK_INT(decoded->gid, 21);
 	CHECK_INT(decoded->created_ns, 1000);
 	CHECK_INT(decoded->changed_ns, 3000);
-	CHECK_INT(catalog_group_on_tables(decoded, 5, UINT32_MAX, &over), 0);
+	CHECK_INT(catalog_group_on_tables(decoded, 5, UINT32_MAX, 4000, &over), 0);
 	buf_reset(&stored);
 	CHECK_INT(catalog_group_encode(over, &stored), 0);
 	CHECK_INT(catalog_group_decode(buf_slice(&stored), &again, &why), 0);
 	NEED(again);
 	CHECK_INT(again->rows, 5);
 	CHECK_INT(again->overlay, UINT32_MAX);
+	CHECK_INT(again->overlay_ns, 4000);
 	CHECK_INT(again->changed_ns, 3000);
 	catalog_group_unref(over);
 	catalog_group_unref(again);
@@ -481,9 +482,13 @@ static void test_evolve(void)
 	struct catalog_group *a = make("g"), *b, *c, *d;
 
 	evolve(a, "[group]\nentity = k, l\n[feature x]\ntype = int32\n[feature y]\ntype = float32[2]\n", true, -EBUSY);
+	a->overlay = 7;
+	a->overlay_ns = 4000;
 	b = evolve(a, "[group]\nentity = k\n[feature x]\ntype = int32\n[feature y]\ntype = float32[2]\n", false, 0);
 	NEED(b);
 	CHECK_INT(b->id, 3);
+	CHECK_INT(b->overlay, 7);
+	CHECK_INT(b->overlay_ns, 4000);
 	CHECK_INT(b->rows, 4);
 	CHECK_INT(b->mode, 0750);
 	CHECK_INT(b->created_ns, 1000);

@@ -14,6 +14,8 @@
 
 enum { ENTITIES = 48, SLOTS = 2 };
 
+#define HOUR_NS INT64_C(3600000000000)
+
 static uint64_t seed = 20261123;
 
 static uint32_t rnd(uint32_t below)
@@ -572,9 +574,9 @@ static struct store_options quick_options(void)
 				       .checkpoint_bytes = 4 << 20, .relaxed = true };
 }
 
-static void test_model(enum ingest_load_mode mode, unsigned rounds, unsigned overlay_percent)
+static void test_model(enum ingest_load_mode mode, unsigned rounds, unsigned overlay_percent, int64_t overlay_ns)
 {
-	struct world world = { .options.overlay_percent = overlay_percent };
+	struct world world = { .options = { .overlay_percent = overlay_percent, .overlay_ns = overlay_ns } };
 	static struct model model;
 	struct why why;
 
@@ -632,7 +634,7 @@ static void test_model(enum ingest_load_mode mode, unsigned rounds, unsigned ove
 			world_reopen(&world);
 		free_job(&job);
 		if (test_failures) {
-			fprintf(stderr, "mode %d, overlays of %u %%, round %u\n", mode, overlay_percent, round);
+			fprintf(stderr, "mode %d, overlays of %u %% for %lld ns, round %u\n", mode, overlay_percent, (long long)overlay_ns, round);
 			break;
 		}
 	}
@@ -1087,7 +1089,7 @@ static unsigned count_clicks(struct world *world, int64_t clicks)
 /* A small overlay stays, also across a start; loads that follow take it along, until it is too large, or they are too small. */
 static void test_overlays(void)
 {
-	struct world world = { .store_options = quick_options(), .options.overlay_percent = 10 };
+	struct world world = { .store_options = quick_options(), .options = { .overlay_percent = 10, .overlay_ns = HOUR_NS } };
 	struct ingest_load_options options = { 0 };
 	struct ingest_load *load;
 	struct ingest_request *req;
@@ -1156,6 +1158,74 @@ static void test_overlays(void)
 	world.options.overlay_percent = 0;
 	world_open(&world);
 	wait_for_overlay(&world, -1);
+	wait_for_tables(&world, 1);
+	check_store(&world);
+	world_end(&world);
+}
+
+static int64_t overlay_since(struct world *world)
+{
+	struct serve_view view;
+	int64_t since_ns;
+
+	NEED(serve_begin(world->store, world->cur, &view) == 0);
+	since_ns = catalog_find_id(view.cat, world->group_id)->overlay_ns;
+	serve_end(&view);
+	return since_ns;
+}
+
+/* An overlay is as old as its publishing, across a start too, and goes by itself; what the next load takes along is young again. */
+static void test_overlay_age(void)
+{
+	struct world world = { .store_options = quick_options(), .options = { .overlay_percent = 10, .overlay_ns = HOUR_NS } };
+	struct ingest_load_options options = { 0 };
+	struct ingest_request *req;
+	uint64_t bytes = 7;
+	int64_t begun_ns, first_ns, next_ns;
+
+	world_begin(&world, "overlay_age");
+	load_all(&world, 'l', 100, 1, &options);
+	CHECK_INT(overlay_since(&world), 0);
+	begun_ns = clock_now();
+	load_range(&world, 'l', 10, 3, 2, &options);
+	first_ns = overlay_since(&world);
+	CHECK(first_ns >= begun_ns && first_ns <= clock_now());
+	world_reopen(&world);
+	CHECK_INT(overlay_since(&world), first_ns);
+	load_range(&world, 'l', 13, 3, 3, &options);
+	next_ns = overlay_since(&world);
+	CHECK(next_ns > first_ns && next_ns <= clock_now());
+	/* One in which nothing is left has no reason to stay: the keeper finds it when the next load wakes it, or at a start. */
+	for (unsigned i = 10; i < 16; i++) {
+		char name[16];
+
+		snprintf(name, sizeof name, "l%03u", i);
+		req = world_request(&world, RECORD_LANE_DIRECT);
+		ingest_request_row(req, world.group_id, slice_str(name), INGEST_NOW, 0, 0);
+		ingest_request_value(req, CLICKS, codes[CLICKS], slice_of(&bytes, sizeof bytes));
+		CHECK_INT(world_run(&world, req, NULL), 0);
+	}
+	CHECK_INT(overlay_rows(&world), 0);
+	world_reopen(&world);
+	wait_for_overlay(&world, -1);
+	CHECK_INT(overlay_since(&world), 0);
+	load_range(&world, 'l', 20, 4, 4, &options);
+	CHECK_INT(overlay_rows(&world), 4);
+	world_close(&world);
+	/* It is older than that by the time of the start. */
+	nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+	world.options.overlay_ns = 1000000;
+	world_open(&world);
+	wait_for_overlay(&world, -1);
+	CHECK_INT(count_clicks(&world, 4), 4);
+	/* And this one becomes so while nothing else happens. */
+	world_close(&world);
+	world.options.overlay_ns = 300000000;
+	world_open(&world);
+	load_range(&world, 'l', 30, 5, 5, &options);
+	wait_for_overlay(&world, -1);
+	CHECK_INT(count_clicks(&world, 5), 5);
+	CHECK_INT(count_clicks(&world, 7), 6);
 	wait_for_tables(&world, 1);
 	check_store(&world);
 	world_end(&world);
@@ -1497,11 +1567,14 @@ int main(void)
 {
 	codes[CLICKS] = type_code(&(struct type){ .base = TYPE_INT64 });
 	codes[CTR] = type_code(&(struct type){ .base = TYPE_FLOAT64 });
-	base_ns = clock_now() - INT64_C(3600000000000);
-	for (unsigned percent = 0; percent <= 100; percent += 50) {
-		test_model(INGEST_LOAD_MERGE, 40, percent);
-		test_model(INGEST_LOAD_SNAPSHOT, 40, percent);
-		test_model(INGEST_LOAD_OVERWRITE, 40, percent);
+	base_ns = clock_now() - HOUR_NS;
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned percent = i == 3 ? 100 : 50 * i;
+		int64_t age_ns = i == 3 ? 1000000 : HOUR_NS;
+
+		test_model(INGEST_LOAD_MERGE, 40, percent, age_ns);
+		test_model(INGEST_LOAD_SNAPSHOT, 40, percent, age_ns);
+		test_model(INGEST_LOAD_OVERWRITE, 40, percent, age_ns);
 	}
 	test_crowd(0);
 	test_crowd(APART);
@@ -1509,6 +1582,7 @@ int main(void)
 	test_stop();
 	CHECK(n_kept_out > 200);
 	test_overlays();
+	test_overlay_age();
 	test_screening();
 	test_gaps();
 	test_full_map();

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A file is loaded once more with few of its rows changed: only those are written, the others count as unchanged, whichever way they are found to be.
 # What was loaded stays over the group's rows for a while; reads, writes and deletions beside that, further loads, and a start see no difference.
+# It is put among them when no load has followed for as long as a setting says, which counts on while the daemon is down.
 # claims: I7 I11
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/import.sh"
@@ -21,6 +22,16 @@ put() {
 	mv "$MNT/g/.import/.$1" "$MNT/g/.import/$1"
 }
 
+# since: when what stands over the group's rows was loaded.
+since() {
+	sed -n 's/^overlay_since: //p' "$MNT/g/.stats"
+}
+
+# metric: the same, in seconds.
+metric() {
+	sed -n 's/^featurefs_group_overlay_timestamp_seconds{group="g"} //p' "$MNT/.featurefs/metrics"
+}
+
 start_daemon
 define_rows g 'event_time = at'
 timed 1 1 | put first.csv
@@ -32,6 +43,7 @@ loaded g same.csv
 same "$(field g same.csv rows_read) $(field g same.csv changed) $(field g same.csv unchanged)" '2000 0 4000'
 ok 'nothing changes'
 
+same "$(since)" '' 'all of the group in one table'
 timed 1 2 | put second.csv
 loaded g second.csv
 same "$(field g second.csv changed) $(field g second.csv confirmed) $(field g second.csv unchanged)" '40 40 3920'
@@ -59,9 +71,13 @@ ok 'rows of one entity'
 echo 5 > "$MNT/g/u100/a"
 rm "$MNT/g/u150/a"
 rm -r "$MNT/g/u200"
+first=$(since)
+matches "$first" '^2[0-9-]+T[0-9:.]+Z$'
+same "$(date -d "$first" +%s)" "$(metric | cut -d. -f1)"
 stop_daemon
 "$BIN/featurectl" verify -q "$STORE"
 start_daemon
+same "$(since)" "$first"
 same "$(cat "$MNT/g/u50/a" "$MNT/g/u100/a" | tr '\n' ' ')" '2 5 '
 absent "$MNT/g/u150/a"
 absent "$MNT/g/u200"
@@ -73,6 +89,31 @@ same "$(field g third.csv changed) $(field g third.csv confirmed) $(field g thir
 same "$(cat "$MNT/g/u50/a" "$MNT/g/u100/a" "$MNT/g/u2/a" "$MNT/g/u3/a" | tr '\n' ' ')" '3 5 7 1 '
 absent "$MNT/g/u150/a"
 absent "$MNT/g/u200"
+second=$(since)
+same "$([[ $second > $first ]] && echo later)" later
 stop_daemon
 "$BIN/featurectl" verify -q "$STORE"
 ok 'other lanes over it'
+
+# all: every value there is.
+all() {
+	(cd "$MNT/g" && grep -r . . | sort)
+}
+
+start_daemon
+all > "$DIR/was"
+same "$(since)" "$second"
+stop_daemon
+start_daemon -o ingest.overlay_age=1ms
+eventually 30 bash -c '! grep -q ^overlay_since "$MNT/g/.stats"'
+same "$(metric)" 0.000000
+all > "$DIR/is"
+same_file "$DIR/was" "$DIR/is"
+timed 1 4 | put fourth.csv
+loaded g fourth.csv
+same "$(cat "$MNT/g/u50/a" "$MNT/g/u51/a" | tr '\n' ' ')" '4 1 '
+eventually 30 bash -c '! grep -q ^overlay_since "$MNT/g/.stats"'
+same "$(cat "$MNT/g/u50/a" "$MNT/g/u51/a" | tr '\n' ' ')" '4 1 '
+stop_daemon
+"$BIN/featurectl" verify -q "$STORE"
+ok 'no load follows'
