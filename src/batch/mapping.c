@@ -3,7 +3,8 @@
  * Which column is what. A group's [batch] section names columns where they differ from the store's names; all else goes by name: key
  * parts by the names of the group's keys (or all of the key in a column `entity`), `event_time`, and each feature by its own name. That is
  * worked out once into a table of roles by column, which a file's header, or a JSON object's keys, are held against. A column that nothing
- * takes is ignored and named once, for it is often a slip; an entity that is not there is an error.
+ * takes is ignored and named once, for it is often a slip; so is one that [batch] names for a feature and that is nowhere, for a feature that is not
+ * in a file is left as it is; an entity that is not there is an error.
  */
 #include "batch/mapping.h"
 
@@ -105,7 +106,8 @@ static int add_features(struct batch_mapping *mapping, const struct catalog_sect
 	int rc = 0;
 
 	mapping->targets = calloc(grp->n_features ? grp->n_features : 1, sizeof *mapping->targets);
-	if (!mapping->targets)
+	mapping->is_said = calloc(grp->n_features ? grp->n_features : 1, sizeof *mapping->is_said);
+	if (!mapping->targets || !mapping->is_said)
 		return -ENOMEM;
 	for (unsigned i = 0; rc == 0 && i < grp->n_features; i++) {
 		char key[sizeof "feature." + TEXT_NAME_MAX] = "feature.";
@@ -116,6 +118,7 @@ static int add_features(struct batch_mapping *mapping, const struct catalog_sect
 		strncat(key, grp->features[i].name, TEXT_NAME_MAX);
 		column = section_value(section, key);
 		rc = add_role(mapping, slice_str(column ? column : grp->features[i].name), MAPPING_FEATURE, mapping->n_targets);
+		mapping->is_said[mapping->n_targets] = column;
 		mapping->targets[mapping->n_targets++] = &grp->features[i];
 	}
 	return rc;
@@ -169,6 +172,7 @@ void batch_mapping_free(struct batch_mapping *mapping)
 	free(mapping->roles);
 	free(mapping->table);
 	free(mapping->targets);
+	free(mapping->is_said);
 	free(mapping->null);
 	catalog_group_unref(mapping->grp);
 	free(mapping);
@@ -238,6 +242,30 @@ void mapping_list_name(struct slice name, struct buf *out)
 {
 	buf_append_str(out, out->len ? ", " : "");
 	buf_append_slice(out, name);
+}
+
+unsigned batch_mapping_targets(const struct batch_mapping *mapping)
+{
+	return mapping->n_targets;
+}
+
+static bool is_missing(const struct batch_mapping *mapping, const struct mapping_role *role, const bool *met)
+{
+	return role->kind == MAPPING_FEATURE && mapping->is_said[role->index] && !met[role->index];
+}
+
+int batch_mapping_missing(const struct batch_mapping *mapping, const bool *met, struct buf *out)
+{
+	for (unsigned i = 0; i < mapping->n_roles; i++) {
+		const struct mapping_role *role = &mapping->roles[i], *first = mapping_find(mapping, slice_str(role->column));
+
+		/* A column may be that of several. */
+		while (first && !is_missing(mapping, first, met))
+			first = mapping_next(mapping, first);
+		if (first == role)
+			mapping_list_name(slice_str(role->column), out);
+	}
+	return buf_error(out);
 }
 
 static void list_columns(const struct slice *columns, size_t n, struct buf *out)

@@ -25,6 +25,7 @@ struct mapping_role {
 struct batch_mapping {
 	const struct catalog_group *grp;
 	const struct catalog_feature **targets;		/* in order of slots, retired ones not among them */
+	bool *is_said;		/* of each target: [batch] names its column */
 	unsigned n_targets;
 	struct mapping_role *roles;
 	unsigned n_roles;

@@ -96,6 +96,7 @@ struct batch_job {
 	const char *phase;		/* [L] of a running job; a literal */
 	struct why reason;		/* [L] */
 	char ignored[200];		/* [L] columns that nothing takes */
+	char missing[200];		/* [L] columns that [batch] names for features, and no file has */
 	atomic_bool is_cancelled;
 	bool was_synced;		/* [L] the keeper has begun to, or has failed to: it is not done twice */
 	bool is_durable;		/* [L] what was dropped would survive a loss of power */
@@ -271,6 +272,16 @@ void rejects_init(struct rejects *rejects, struct batch *batch, struct batch_job
 /* `file` is NULL where the job has only one. */
 void rejects_add(struct rejects *rejects, const char *file, uint64_t line, struct slice entity, int rc, const struct why *why);
 void rejects_end(struct rejects *rejects);
+
+/* ---- parts.c: the files of a job ---- */
+
+/* Takes a link's name apart, "000017.part-0.csv". false: it is none. */
+bool parts_number(const char *link, unsigned *out_number, const char **out_name);
+struct parts;
+int parts_new(struct batch *batch, const struct batch_job *job, struct parts **out);
+void parts_free(struct parts *parts);		/* NULL is fine */
+/* The path of a file below its drop; NULL. */
+const char *parts_path(const struct parts *parts, unsigned number);
 
 /* ---- run.c: one load ---- */
 

@@ -2,7 +2,8 @@
 /*
  * Reports. NAME.status is a text of "key: value" lines, written from one table of fields; the same text in the job's folder is what a restart
  * reads back, so there is one form of a job's state and an operator can read it. NAME.rejects has a line for each row that was
- * refused: its line in the file, its entity and the reason, separated by tabs. Both are bounded.
+ * refused: its line in the file (behind the file's path and a colon, where the job has several), its entity and the reason, separated by tabs.
+ * Both are bounded.
  */
 #include "batch/private.h"
 
@@ -96,6 +97,8 @@ void report_print_locked(const struct batch_job *job, struct buf *out)
 #undef X
 	if (job->ignored[0])
 		buf_printf(out, "ignored_columns: %s\n", job->ignored);
+	if (job->missing[0])
+		buf_printf(out, "missing_columns: %s\n", job->missing);
 	print_time(out, "dropped", job->dropped_ns);
 	print_time(out, "started", job->started_ns);
 	print_time(out, "ended", job->ended_ns);
@@ -136,6 +139,8 @@ static void take_field(struct batch_job *job, const char *key, const char *value
 		snprintf(job->reason.text, sizeof job->reason.text, "%s", value);
 	else if (!strcmp(key, "ignored_columns"))
 		snprintf(job->ignored, sizeof job->ignored, "%s", value);
+	else if (!strcmp(key, "missing_columns"))
+		snprintf(job->missing, sizeof job->missing, "%s", value);
 	else
 		settings_set(&job->settings, key, value, NULL);
 }

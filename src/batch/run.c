@@ -29,7 +29,6 @@ enum {
 	REJECTS_SHOWN = 1000,		/* rows that are refused beyond max_rejects, before the load ends */
 	TRIES = 5,			/* definitions that change meanwhile */
 	LARGE_BYTES = 64 << 20,		/* of a file */
-	NUMBER_LEN = 7,			/* "000017." before the name in a job's folder */
 	SCREEN_SHARE = 4,		/* sixteenths of the memory: the names of 12,000,000 rows, of 512 MiB */
 	ROW_BYTES = 32,			/* of a file: of a short row */
 	PERMILLE_READ = 500,		/* of the work, as the report shows it */
@@ -47,7 +46,9 @@ struct run {
 	struct screening *screening;	/* NULL: rows are sorted as they come */
 	struct rejects rejects;
 	struct batch_source *source;	/* while it is read */
-	const char *file;		/* NULL where the job has only one */
+	unsigned number;		/* of the file */
+	struct parts *parts;		/* NULL until a file is to be named */
+	bool *met;			/* of each feature that a file may have: one has it */
 	uint64_t done_bytes;		/* of files that were read to their end */
 	uint64_t refused;		/* rows that were refused while they were read, and so are not among `rows` */
 	uint64_t rows, sorted;
@@ -115,6 +116,16 @@ static int check_rejects(struct run *run, uint64_t more)
 			run->rejects.count == 1 ? "it" : "them");
 }
 
+/* What a file is called; NULL where the job has only one. */
+static const char *part_name(struct run *run, unsigned number)
+{
+	if (run->job->n_files <= 1)
+		return NULL;
+	if (!run->parts && parts_new(run->batch, run->job, &run->parts) < 0)
+		return NULL;
+	return parts_path(run->parts, number);
+}
+
 /* ---- reading ---- */
 
 /* Does reading go on? */
@@ -133,7 +144,7 @@ static int reject_row(void *arg, uint64_t line, struct slice entity, int rc, con
 {
 	struct run *run = arg;
 
-	rejects_add(&run->rejects, run->file, line, entity, rc, why);
+	rejects_add(&run->rejects, part_name(run, run->number), line, entity, rc, why);
 	return ++run->refused % LOOK_EVERY ? 0 : look_reading(run);
 }
 
@@ -172,21 +183,34 @@ static int read_rows(struct run *run)
 	return rc;
 }
 
-/* Columns that nothing takes, kept for the report. */
+/* A list of columns, for the report. */
+static void note_columns(struct run *run, struct buf *names, char *out, size_t size)
+{
+	for (size_t i = 0; i < names->len; i++)
+		if ((unsigned char)names->data[i] < 0x20)
+			names->data[i] = '?';
+	pthread_mutex_lock(&run->batch->lock);
+	snprintf(out, size, "%.*s", (int)names->len, names->len ? names->data : "");
+	pthread_mutex_unlock(&run->batch->lock);
+}
+
+/* Columns that nothing takes. */
 static void note_ignored(struct run *run)
 {
 	struct buf names = { 0 };
 
-	if (run->job->ignored[0] || batch_source_ignored(run->source, &names) < 0 || !names.len) {
-		buf_release(&names);
-		return;
-	}
-	for (size_t i = 0; i < names.len; i++)
-		if ((unsigned char)names.data[i] < 0x20)
-			names.data[i] = '?';
-	pthread_mutex_lock(&run->batch->lock);
-	snprintf(run->job->ignored, sizeof run->job->ignored, "%.*s", (int)names.len, names.data);
-	pthread_mutex_unlock(&run->batch->lock);
+	if (!run->job->ignored[0] && batch_source_ignored(run->source, &names) == 0)
+		note_columns(run, &names, run->job->ignored, sizeof run->job->ignored);
+	buf_release(&names);
+}
+
+/* Columns that should feed features, and that no file has. */
+static void note_missing(struct run *run)
+{
+	struct buf names = { 0 };
+
+	if (batch_mapping_missing(run->mapping, run->met, &names) == 0)
+		note_columns(run, &names, run->job->missing, sizeof run->job->missing);
 	buf_release(&names);
 }
 
@@ -223,6 +247,8 @@ static int read_file(struct run *run, int dir_fd, const char *link, const char *
 	struct batch_source_options options = {
 		.mapping = run->mapping,
 		.default_event_ns = (int64_t)st->st_mtim.tv_sec * CLOCK_SECOND + st->st_mtim.tv_nsec,
+		.origin = (uint64_t)run->number << BATCH_LINE_BITS,
+		.met = run->met,
 		.reject = reject_row,
 		.arg = run,
 		.parquet_memory_bytes = run->batch->options.memory_bytes / 16 * 5,
@@ -249,14 +275,19 @@ static int read_file(struct run *run, int dir_fd, const char *link, const char *
 static int read_visited(struct spool_visit *visit, int dir_fd, const char *name, const char *path, const struct stat *st)
 {
 	struct run *run = visit->arg;
+	const char *own, *part;
 	int rc;
 
 	(void)path;
-	if (!S_ISREG(st->st_mode) || strlen(name) <= NUMBER_LEN)
+	if (!S_ISREG(st->st_mode) || !parts_number(name, &run->number, &own))
 		return 0;
-	run->file = run->job->n_files > 1 ? name + NUMBER_LEN : NULL;
 	rc = look(run);
-	return rc < 0 ? rc : read_file(run, dir_fd, name, name + NUMBER_LEN, st);
+	if (rc == 0)
+		rc = read_file(run, dir_fd, name, own, st);
+	part = rc < 0 && run->why->text[0] && !has_too_many_rejects(run, REJECTS_SHOWN) ? part_name(run, run->number) : NULL;
+	if (part)
+		why_prefix(run->why, "%s", part);
+	return rc;
 }
 
 static int read_files(struct run *run)
@@ -273,7 +304,6 @@ static int read_files(struct run *run)
 	if (folder_fd >= 0)
 		close(folder_fd);
 	tell_reading(run);
-	run->file = NULL;
 	return rc < 0 ? rc : check_rejects(run, 0);
 }
 
@@ -287,9 +317,10 @@ static int find_row(void *arg, struct slice entity, struct buf *out)
 /* The rules and the clock have refused it. */
 static int refuse_row(void *arg, struct slice entity, uint64_t origin, int rc, const struct why *why)
 {
+	const uint64_t line_mask = (UINT64_C(1) << BATCH_LINE_BITS) - 1;
 	struct run *run = arg;
 
-	rejects_add(&run->rejects, NULL, origin, entity, rc, why);
+	rejects_add(&run->rejects, part_name(run, (unsigned)(origin >> BATCH_LINE_BITS)), origin & line_mask, entity, rc, why);
 	return has_too_many_rejects(run, REJECTS_SHOWN) ? -EINVAL : 0;
 }
 
@@ -437,6 +468,8 @@ static int read_all(struct run *run, bool screens)
 	if (rc < 0)
 		return why_fail(run->why, -rc, "cannot start a thread: %s", strerror(-rc));
 	rc = read_files(run);
+	if (run->rows + run->refused)
+		note_missing(run);
 	if (rc == 0 && screens)
 		rc = screening_finish(run->screening, run->why);
 	screening_stop(run->screening);
@@ -452,6 +485,10 @@ static int try_job(struct run *run)
 	rejects_init(&run->rejects, run->batch, run->job);
 	if (rc == 0)
 		rc = batch_mapping_new(run->grp, NULL, &run->mapping, run->why);
+	if (rc == 0) {
+		run->met = calloc(batch_mapping_targets(run->mapping) + 1, sizeof *run->met);
+		rc = run->met ? 0 : -ENOMEM;
+	}
 	if (rc == 0)
 		rc = begin_load(run);
 	screens = rc == 0 && ingest_load_screens(run->load);
@@ -465,8 +502,10 @@ static int try_job(struct run *run)
 	ahead_stop(run->ahead);
 	batch_sort_free(run->sort);
 	batch_mapping_free(run->mapping);
+	free(run->met);
 	catalog_group_unref(run->grp);
 	rejects_end(&run->rejects);
+	parts_free(run->parts);
 	if (sort_fd >= 0)
 		close(sort_fd);
 	return rc;

@@ -33,6 +33,12 @@ bool source_has_suffix(const char *name, const char *suffix)
 	return ends_with(name, len, suffix);
 }
 
+void source_met(const struct batch_source *source, unsigned target)
+{
+	if (source->options.met)
+		source->options.met[target] = true;
+}
+
 int source_reject(struct batch_source *source, uint64_t line, struct slice entity, int rc, const struct why *why)
 {
 	return source->options.reject ? source->options.reject(source->options.arg, line, entity, rc, why) : 0;
@@ -135,14 +141,18 @@ int batch_source_open(int dir_fd, const char *name, const struct batch_source_op
 
 int batch_source_next_cells(struct batch_source *source, struct slice *out_entity, struct row_cells *out, uint64_t *out_line, struct why *why)
 {
-	return source->ops->next(source, out_entity, out, out_line, why);
+	int rc = source->ops->next(source, out_entity, out, out_line, why);
+
+	if (rc == 0)
+		out->stamp.origin |= source->options.origin;
+	return rc;
 }
 
 int batch_source_next(struct batch_source *source, struct slice *out_entity, struct slice *out_record, uint64_t *out_line,
 		      struct why *why)
 {
 	struct row_cells row;
-	int rc = source->ops->next(source, out_entity, &row, out_line, why);
+	int rc = batch_source_next_cells(source, out_entity, &row, out_line, why);
 
 	if (rc < 0)
 		return rc;

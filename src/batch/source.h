@@ -2,13 +2,15 @@
 /*
  * A stream of typed rows out of one dropped file, whatever its format: CSV, JSON Lines or Parquet, the first two also as
  * gzip or zstd. Row-wise and columnar files come through the same calls. A row is an entity in its written form and a record whose
- * cells carry the row's event time and, as origin, its line. Memory is bounded whatever is in the file. Private to batch.
+ * cells carry the row's event time and, as origin, its line, and above that what the caller says. Memory is bounded whatever is in the file.
+ * Private to batch.
  *
  * A source belongs to one thread at a time.
  */
 #ifndef BATCH_SOURCE_H
 #define BATCH_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/buf.h"
@@ -17,6 +19,7 @@
 #include "catalog/catalog.h"
 
 enum { BATCH_ROW_MAX = 4 << 20 };	/* bytes of one row as it stands in the file */
+enum { BATCH_LINE_BITS = 40 };		/* of an origin */
 
 /* ---- which column is what ---- */
 
@@ -31,6 +34,10 @@ struct batch_mapping_override {
 int batch_mapping_new(const struct catalog_group *grp, const struct batch_mapping_override *override, struct batch_mapping **out,
 		      struct why *why);
 void batch_mapping_free(struct batch_mapping *mapping);		/* NULL is fine */
+/* How many features there are that a file may have, retired ones not among them. */
+unsigned batch_mapping_targets(const struct batch_mapping *mapping);
+/* Appends "a, b, c": the columns that [batch] names for features that were not met, each once; nothing if there are none. */
+int batch_mapping_missing(const struct batch_mapping *mapping, const bool *met, struct buf *out);
 
 /* ---- one file ---- */
 
@@ -39,6 +46,8 @@ struct batch_source;
 struct batch_source_options {
 	const struct batch_mapping *mapping;	/* must outlive the source */
 	int64_t default_event_ns;	/* of rows that say none: the file's mtime */
+	uint64_t origin;		/* what each row's origin has above its line: a number << BATCH_LINE_BITS */
+	bool *met;			/* one for each target: set for those that the file has, as far as it was read. May be NULL */
 	/* A row that can't be taken: the source goes on behind it if this gives 0, else batch_source_next gives what it gives. `entity` is
 	 * empty where it is not known. `rc` is -EINVAL and so on, as the parsers of types give it. May be NULL. */
 	int (*reject)(void *arg, uint64_t line, struct slice entity, int rc, const struct why *why);

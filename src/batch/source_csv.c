@@ -442,7 +442,7 @@ static int bind_columns(struct csv *csv, struct why *why)
 		rc = targets ? 0 : -ENOMEM;
 	}
 	for (unsigned i = 0; rc == 0 && i < csv->columns.n_features; i++)
-		targets[i] = csv->columns.features[i].target;
+		source_met(&csv->base, targets[i] = csv->columns.features[i].target);
 	if (rc == 0)
 		rc = row_init(&csv->row, mapping, targets, csv->columns.n_features);
 	free(targets);

@@ -42,6 +42,7 @@ struct json {
 	unsigned n_guesses, cap_guesses;
 	struct buf ignored;
 	bool is_first;		/* no line that holds something has been met */
+	bool has_format;	/* a row of the store's own format has */
 };
 
 /* One row while its object is walked. */
@@ -278,6 +279,7 @@ static int take_role(struct take *take, const struct mapping_role *role, struct 
 		return take_time(take, val, why);
 	default:
 		take->has_value = true;
+		source_met(&take->json->base, role->index);
 		return take_value(&take->json->row, role->index, val, why);
 	}
 }
@@ -469,6 +471,10 @@ static int take_format(struct take *take, yyjson_val *root, struct why *why)
 	if (parts[FORCE] && !yyjson_is_false(parts[FORCE]))
 		return why_fail(why, EINVAL, "force is not for files of rows; a load that wins whatever its time has mode = overwrite");
 	rc = take_features(take, parts[FEATURES], why);
+	/* In these rows no column goes by [batch], so none is missing. */
+	for (unsigned i = 0; i < mapping->n_targets && !take->json->has_format; i++)
+		source_met(&take->json->base, i);
+	take->json->has_format = true;
 	return rc < 0 ? rc : take_deletes(take, parts[DELETE], parts[FEATURES], why);
 }
 

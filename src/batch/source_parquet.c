@@ -350,7 +350,7 @@ static int bind_columns(struct parquet *pq, struct why *why)
 		rc = targets && pq->direct ? 0 : -ENOMEM;
 	}
 	for (unsigned i = 0; rc == 0 && i < pq->columns.n_features; i++)
-		targets[i] = pq->columns.features[i].target;
+		source_met(&pq->base, targets[i] = pq->columns.features[i].target);
 	if (rc == 0)
 		rc = row_init(&pq->row, mapping, targets, pq->columns.n_features);
 	free(targets);

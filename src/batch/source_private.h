@@ -31,6 +31,9 @@ int source_json_open(struct batch_source *source, struct why *why);
 struct batch_source *source_parquet_new(void);
 int source_parquet_open(struct batch_source *source, struct why *why);
 
+/* The file has that feature. */
+void source_met(const struct batch_source *source, unsigned target);
+
 /* Hands a refused row to the caller. An errno ends the file. */
 int source_reject(struct batch_source *source, uint64_t line, struct slice entity, int rc, const struct why *why);
 

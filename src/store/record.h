@@ -45,7 +45,7 @@ enum {
 struct record_stamp {
 	int64_t event_ns;	/* when it was true */
 	int64_t ingest_ns;	/* when the store took it; unique to its commit */
-	uint64_t origin;	/* direct: the uid; stream: partition << 48 | offset; batch: line */
+	uint64_t origin;	/* direct: the uid; stream: partition << 48 | offset; batch: number of the job's file << 40 | line */
 	uint32_t source;	/* 0, or a number in the table of sources (a topic; an import id and file) */
 	uint8_t lane;		/* enum record_lane */
 };

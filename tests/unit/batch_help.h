@@ -44,7 +44,7 @@ static inline int help_file(const void *data, size_t len)
 struct help {
 	const struct catalog_group *grp;
 	struct buf text;	/* what came out */
-	struct buf ignored;
+	struct buf ignored, missing;
 	unsigned rows, rejects;
 	bool is_quiet;		/* counts only */
 	struct why why;		/* of the errno that ended it */
@@ -119,12 +119,15 @@ static inline int help_read_fd(struct help *help, const struct batch_mapping_ove
 
 	buf_reset(&help->text);
 	buf_reset(&help->ignored);
+	buf_reset(&help->missing);
 	help->rows = help->rejects = 0;
 	if (rc < 0) {
 		close(fd);
 		return rc;
 	}
 	options.mapping = mapping;
+	options.met = calloc(batch_mapping_targets(mapping) + 1, sizeof *options.met);
+	NEED(options.met);
 	rc = batch_source_open_fd(fd, name, &options, &source, &help->why);
 	if (rc == 0) {
 		while ((rc = batch_source_next(source, &entity, &record, &line, &help->why)) == 0) {
@@ -138,8 +141,10 @@ static inline int help_read_fd(struct help *help, const struct batch_mapping_ove
 			rc = 0;
 		}
 		CHECK_INT(batch_source_ignored(source, &help->ignored), 0);
+		CHECK_INT(batch_mapping_missing(mapping, options.met, &help->missing), 0);
 		batch_source_close(source);
 	}
+	free(options.met);
 	batch_mapping_free(mapping);
 	return rc;
 }
@@ -164,6 +169,7 @@ static inline void help_release(struct help *help)
 {
 	buf_release(&help->text);
 	buf_release(&help->ignored);
+	buf_release(&help->missing);
 }
 
 #endif

@@ -55,6 +55,30 @@ static void test_roles(void)
 	catalog_group_unref(help.grp);
 }
 
+/* Columns that [batch] names and no row has. A feature that goes by its own name may stay away. */
+static void test_missing(void)
+{
+	struct help help = { .grp = help_group("[group]\nentity = user\n[feature n]\ntype = int64\n[feature m]\ntype = int64\n"
+					       "[feature o]\ntype = int64\n[feature p]\ntype = int64\n[batch]\nfeature.n = clicks\n"
+					       "feature.m = views\nfeature.o = views\n") };
+
+	CHECK_INT(help_read_text(&help, "a.csv", "user,p\nu1,1\n"), 0);
+	CHECK_TEXT(buf_slice(&help.missing), "clicks, views");
+	CHECK_INT(help_read_text(&help, "a.csv", "user,views,n\nu1,1,2\n"), 0);
+	CHECK_TEXT(buf_slice(&help.missing), "clicks");
+	CHECK_TEXT(buf_slice(&help.ignored), "n");
+	CHECK_INT(help_read_text(&help, "a.csv", "user,views,clicks\n"), 0);
+	CHECK_TEXT(buf_slice(&help.missing), "");
+	/* Of JSON Lines one row that has it is enough. */
+	CHECK_INT(help_read_text(&help, "a.jsonl", "{\"user\": \"u1\", \"p\": 1}\n{\"user\": \"u2\", \"clicks\": 1}\n"), 0);
+	CHECK_TEXT(buf_slice(&help.missing), "views");
+	/* The store's own rows have no columns. */
+	CHECK_INT(help_read_text(&help, "a.jsonl", "{\"entity\": \"u1\", \"features\": {\"p\": 1}}\n"), 0);
+	CHECK_TEXT(buf_slice(&help.missing), "");
+	help_release(&help);
+	catalog_group_unref(help.grp);
+}
+
 static void test_parts(void)
 {
 	struct help help = { .grp = help_group("[group]\nentity = user, day\n[feature n]\ntype = int64\n[batch]\nentity = u, d\n") };
@@ -122,6 +146,7 @@ int main(void)
 {
 	test_definitions();
 	test_roles();
+	test_missing();
 	test_parts();
 	test_entities();
 	return test_end("batch_mapping");

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Directories of parts: as Spark writes them, as rsync, cp and tar copy them. A directory is one job, which a _SUCCESS starts; what begins with
-# a dot or an underscore is no data; parts that come later need another sign.
-# claims: I2
+# a dot or an underscore is no data; parts that come later need another sign. Reports say which part a bad row is of, and what columns none has.
+# claims: I2 I4
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/import.sh"
 need rsync
@@ -84,6 +84,69 @@ rm -rf "$drop/run3"
 cp -a "$DIR/out" "$drop/run3"
 loaded g run3
 ok one bad part
+
+# Each bad row is named by the whole path of its part, whoever refuses it: the reader, or the group's rules, which judge rows from all parts in order.
+define rules << 'END'
+[group]
+entity = user
+[feature a]
+type = int64
+min = 0
+END
+rules=$MNT/rules/.import
+for day in 1 2; do
+	mkdir -p "$DIR/days/day=$day"
+	rows $((day * 10 + 1)) $((day * 10 + 3)) 1 | cut -d, -f1,2 > "$DIR/days/day=$day/part-0.csv"
+done
+echo u29,-1 >> "$DIR/days/day=2/part-0.csv"
+printf 'user,a\nu30,-5\nu31,many\n' > "$DIR/days/day=2/part-1.csv"
+: > "$DIR/days/_SUCCESS"
+mkdir "$rules/.days"
+setfattr -n user.max_rejects -v 3 "$rules/.days"
+cp -r "$DIR/days/." "$rules/.days"
+mv "$rules/.days" "$rules/days"
+loaded rules days
+same "$(field rules days rejected)" 3
+same "$(cut -f 1,2 "$rules/.reports/days.rejects" | sort)" $'day=2/part-0.csv:5\tu29\nday=2/part-1.csv:2\tu30\nday=2/part-1.csv:3\tu31'
+same "$(cat "$MNT/rules"/u{11,23}/a)" $'1\n1'
+# And so is a part that can't be read at all.
+echo user > "$DIR/days/day=1/part-0.csv"
+cp -r "$DIR/days" "$rules/none"
+ended rules none failed
+matches "$(field rules none reason)" '^day=1/part-0.csv: no column is a feature'
+ok named by its path
+
+# A part may lack a column; one that [batch] names for a feature and that no part has is told.
+define some << 'END'
+[group]
+entity = user
+[feature a]
+type = int64
+[feature b]
+type = string
+[batch]
+feature.a = clicks
+feature.b = label
+END
+some=$MNT/some/.import
+printf 'user,clicks,label\nu1,1,x\nu2,1,x\n' > "$some/first.csv"
+loaded some first.csv
+same "$(field some first.csv missing_columns)" ''
+mkdir "$DIR/some"
+printf 'user,clicks\nu1,2\n' > "$DIR/some/part-0.csv"
+printf 'user,label\nu2,y\n' > "$DIR/some/part-1.csv"
+: > "$DIR/some/_SUCCESS"
+cp -r "$DIR/some" "$some/both"
+loaded some both
+same "$(field some both missing_columns)" ''
+same "$(cat "$MNT/some"/u{1,2}/{a,b} | tr '\n' ' ')" '2 x 1 y '
+printf 'user,label,click\nu1,z,3\n' > "$some/slip.csv"
+loaded some slip.csv
+same "$(field some slip.csv missing_columns) $(field some slip.csv ignored_columns)" 'clicks click'
+same "$(cat "$MNT/some"/u1/{a,b} | tr '\n' ' ')" '2 z '
+remount
+same "$(field some slip.csv missing_columns)" clicks 'a report that is read back'
+ok columns that are not there
 
 # An rsync that is interrupted, and keeps the part that it has in its place.
 mkdir "$DIR/slow"

@@ -67,6 +67,10 @@ matches "$(cat "$DIR/err")" $'^2\tu1\ta: "x" is not'
 { echo user,a; for i in {1..14}; do echo "u$i,x"; done; } > "$DIR/more.csv"
 ends 3 featurectl import g "$DIR/more.csv"
 same "$(grep -c 'is not a decimal' "$DIR/err") $(grep '^4 more: ' "$DIR/err")" "10 4 more: $MNT/g/.import/.reports/more.csv.rejects"
+mkdir "$DIR/parts"
+cp "$DIR/one.csv" "$DIR/bad.csv" "$DIR/parts"
+ends 3 featurectl import g "$DIR/parts"
+matches "$(cat "$DIR/err")" $'^bad.csv:2\tu1\ta: "x" is not'
 ends 0 featurectl import --max-rejects 1 g "$DIR/bad.csv"
 same "$(cat "$MNT/g/u2/a")" 5
 rows 1 2 6 > "$DIR/one.csv"
