@@ -313,6 +313,7 @@ static int await_end(struct import *import, struct buf *status)
 			if (find_number(status, "id") != id)
 				return ctl_fail(import->ctl, CTL_FAILURE, "%s was dropped once more by somebody else, and the report is that "
 						"drop's; this import had the id %" PRIu64, import->name, id);
+			import->progress.what = has_state(status, "waiting") ? "wait" : "load";
 			ctl_progress_step(&import->progress, find_number(status, "percent") * import->all_bytes / 100,
 					  import->all_bytes);
 			if (has_state(status, "done") || has_state(status, "failed") || has_state(status, "cancelled"))

@@ -387,6 +387,32 @@ static int print_pending(struct batch *batch, uint32_t group_id, struct slice na
 	return 0;
 }
 
+/* [L]. What a job waits for: one runs at a time, of all groups. */
+static void print_wait(struct batch *batch, const struct batch_job *waiting, struct buf *out)
+{
+	const struct batch_job *running = NULL;
+	const struct catalog_group *grp;
+	unsigned before = 0;
+	struct catalog *cat;
+	uint64_t number;
+
+	for (const struct batch_job *job = batch->first; job && job != waiting; job = job->next) {
+		before += batch_job_is_active(job);
+		if (job->state == JOB_RUNNING)
+			running = job;
+	}
+	if (!before)
+		return;
+	buf_printf(out, "jobs_before: %u\n", before);
+	if (!running)
+		return;
+	cat = catalog_current_get(batch->cur, &number);
+	grp = catalog_find_id(cat, running->group_id);
+	buf_printf(out, "waits_for: import %" PRIu64 " into %s, %u percent\n", running->id, grp ? grp->name : "a group that was removed",
+		   running->permille / 10);
+	catalog_unref(cat);
+}
+
 int batch_report(struct batch *batch, uint32_t group_id, const char *name, struct buf *out)
 {
 	struct batch_job *job;
@@ -405,6 +431,8 @@ int batch_report(struct batch *batch, uint32_t group_id, const char *name, struc
 		rc = 0;
 	} else if (job) {
 		report_print_locked(job, out);
+		if (job->state == JOB_WAITING)
+			print_wait(batch, job, out);
 		rc = 0;
 	}
 	pthread_mutex_unlock(&batch->lock);
