@@ -21,11 +21,12 @@ setup(
     ext_modules=[
         Extension(
             "featurefs._featurefs",
-            ["featurefs/_featurefs.c"],
+            [f"featurefs/{name}.c" for name in ("_featurefs", "_store", "_view", "_batch", "_arrow")],
+            depends=["featurefs/_featurefs.h"],
             include_dirs=[str(top / "include")],
             extra_objects=[library],
             extra_link_args=[*libs, "-lm", "-lpthread"],
-            extra_compile_args=["-std=gnu11", "-Wall", "-Wextra", "-Wno-missing-field-initializers"],
+            extra_compile_args=["-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-missing-field-initializers"],
             py_limited_api=True,
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
         )
