@@ -5,15 +5,12 @@
  * (ingest_start), the batch lane's worker and keeper (batch_start), the streams' watcher and one thread for each (stream_start), the
  * checkpoints (store_open), and the one below that waits for signals.
  *
- * Detaching comes first, before any thread or map exists, for neither survives a fork. The parent stays until the child says that
- * the file system is mounted, asks the mount point itself whether it answers, and returns the child's exit status if it does not
- * come up; until then the child's errors go to the parent's stderr, afterwards to syslog.
+ * Detaching comes first (detach.c), before any thread or map exists, for neither survives a fork.
  *
  * SIGTERM and SIGINT unmount. A mount that is busy is taken out of sight at once, and its open files keep it alive for a moment; when
  * they don't end, the connection is aborted and they get errors. Nothing acknowledged depends on a clean end.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,13 +18,13 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "batch/batch.h"
 #include "daemon/connection.h"
+#include "daemon/detach.h"
 #include "daemon/lanes.h"
 #include "daemon/options.h"
 #include "daemon/second.h"
@@ -142,81 +139,6 @@ static void raise_file_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-}
-
-/* ---- detaching ---- */
-
-/* The parent: waits for the child's word, then for an answer of the mount. Returns the exit status. */
-static int wait_for_child(pid_t child, int fd, const char *mountpoint, dev_t dev_before)
-{
-	struct stat st;
-	char word;
-	ssize_t n;
-	int status = 0;
-
-	do
-		n = read(fd, &word, 1);
-	while (n < 0 && errno == EINTR);
-	if (n == 1) {
-		if (stat(mountpoint, &st) == 0 && st.st_dev != dev_before)
-			return EXIT_SUCCESS;
-		log_error("%s was mounted, but does not answer; the system's log may say why", mountpoint);
-		return EXIT_FAILURE;
-	}
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	if (WIFSIGNALED(status))
-		log_error("the daemon was killed by signal %d before it had mounted", WTERMSIG(status));
-	return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : EXIT_FAILURE;
-}
-
-/* Returns in the child only. */
-static int detach(struct daemon *daemon)
-{
-	struct stat st = { 0 };
-	int fds[2];
-	pid_t child;
-
-	stat(daemon->mountpoint, &st);		/* what fails here is told by mount_open */
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		goto fail;
-	child = fork();
-	if (child < 0)
-		goto fail;
-	if (child > 0) {
-		close(fds[1]);
-		_exit(wait_for_child(child, fds[0], daemon->mountpoint, st.st_dev));
-	}
-	close(fds[0]);
-	daemon->ready_fd = fds[1];
-	if (setsid() < 0 || chdir("/") < 0)
-		goto fail;
-	return 0;
-fail:
-	log_error("cannot detach: %s", strerror(errno));
-	return -errno;
-}
-
-/* Mounted: stderr and stdout are somebody else's from here on. */
-static int report_ready(struct daemon *daemon)
-{
-	int null;
-
-	if (daemon->ready_fd < 0)
-		return 0;
-	log_to_syslog("featurefs");
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0) {
-		log_error("/dev/null: %s", strerror(errno));
-		return -errno;
-	}
-	if (null > STDERR_FILENO)
-		close(null);
-	if (write(daemon->ready_fd, "", 1) != 1)
-		log_warn("whoever started the daemon did not wait for it");
-	close(daemon->ready_fd);
-	daemon->ready_fd = -1;
-	return 0;
 }
 
 /* ---- signals, and a look at the store's health ---- */
@@ -597,7 +519,7 @@ static int serve(struct daemon *daemon)
 	int rc = build(daemon), end;
 
 	if (rc == 0)
-		rc = report_ready(daemon);
+		rc = detach_ready(&daemon->ready_fd);
 	if (rc == 0) {
 		log_info("%s is mounted at %s", daemon->store_path, daemon->mountpoint);
 		rc = mount_run(daemon->mount);
@@ -648,7 +570,7 @@ int main(int argc, char **argv)
 	raise_file_limit();
 	rc = resolve_paths(&daemon);
 	if (rc == 0 && !daemon.options.foreground)
-		rc = detach(&daemon);
+		rc = detach(daemon.mountpoint, &daemon.ready_fd);
 	if (rc == 0) {
 		block_signals();
 		rc = serve(&daemon);
