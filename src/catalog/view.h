@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Views inside the room: memory, and the stored form. */
+/* Views inside the room: memory (view.c), and the stored form (view_ini.c). */
 #ifndef CATALOG_VIEW_H
 #define CATALOG_VIEW_H
 
@@ -7,6 +7,11 @@
 
 void view_free(struct catalog_view *view);		/* NULL is fine */
 int view_copy(const struct catalog_view *view, struct catalog_view **out);
+/* One zeroed element more, which the view has from now on. NULL without memory. */
+struct catalog_column *view_add_column(struct catalog_view *view);
+struct catalog_source *view_add_source(struct catalog_view *view);
+/* The array with room for one element more, zeroed; NULL without memory. */
+void *view_grow(void *array, unsigned n, size_t size);
 
 /* Is this the stored form of a view? */
 bool view_is_stored(struct slice bytes);
