@@ -31,6 +31,13 @@ int64_t clock_monotonic(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+struct timespec clock_after(int64_t ns)
+{
+	int64_t at_ns = clock_monotonic() + ns;
+
+	return (struct timespec){ .tv_sec = at_ns / CLOCK_SECOND, .tv_nsec = at_ns % CLOCK_SECOND };
+}
+
 /* ---- the calendar ---- */
 
 static bool is_leap(int64_t year)

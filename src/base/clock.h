@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 #include "base/slice.h"
 
 #define CLOCK_SECOND INT64_C(1000000000)
@@ -13,6 +14,7 @@ enum { CLOCK_TEXT_MAX = 48 };
 
 int64_t clock_now(void);		/* CLOCK_REALTIME */
 int64_t clock_monotonic(void);		/* for intervals */
+struct timespec clock_after(int64_t ns);	/* so long from now, of CLOCK_MONOTONIC: for waits with a bound */
 
 /* RFC 3339 with any offset ("2026-11-23T04:00:00.5Z", "t", "z" and a blank for the T are fine), or decimal seconds since 1970
  * with up to nine decimals; at most CLOCK_TEXT_MAX bytes. -EINVAL if it is neither or the date does not exist, -ERANGE outside of int64 nanoseconds. */

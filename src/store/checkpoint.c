@@ -48,7 +48,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "store/env.h"
@@ -451,20 +450,6 @@ void checkpoint_wake(struct store *store)
 	pthread_mutex_unlock(&store->work_lock);
 }
 
-static struct timespec after_ms(unsigned ms)
-{
-	struct timespec at;
-
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_sec += ms / 1000;
-	at.tv_nsec += ms % 1000 * 1000000L;
-	if (at.tv_nsec >= 1000000000L) {
-		at.tv_sec++;
-		at.tv_nsec -= 1000000000L;
-	}
-	return at;
-}
-
 /* Sleeps until there is something to do. Says whether a checkpoint is (else the next segment alone), and for whom. */
 static bool wait_for_work(struct store *store, struct timespec *due, bool *out_is_due, uint64_t *out_asked)
 {
@@ -520,7 +505,7 @@ bool checkpoint_is_due(struct store *store)
 static void *run(void *arg)
 {
 	struct store *store = arg;
-	struct timespec due = after_ms(store->options.checkpoint_ms);
+	struct timespec due = clock_after(store->options.checkpoint_ms * (CLOCK_SECOND / 1000));
 	uint64_t asked;
 	bool is_due;
 	int rc;
@@ -531,7 +516,7 @@ static void *run(void *arg)
 			changelog_prepare(&store->log, false);
 		if (is_due || (!store->was_failing && checkpoint_is_due(store))) {
 			rc = checkpoint_take(store);
-			due = after_ms(store->options.checkpoint_ms);
+			due = clock_after(store->options.checkpoint_ms * (CLOCK_SECOND / 1000));
 			answer(store, asked, rc);
 		}
 		look_at_readers(store);

@@ -13,8 +13,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "store/env.h"
 #include "store/le.h"
 
@@ -357,16 +357,9 @@ static bool has_news(struct store_follower *follower)
 int store_follow_wait(struct store_follower *follower, unsigned timeout_ms)
 {
 	struct store *store = follower->store;
-	struct timespec until;
+	struct timespec until = clock_after(timeout_ms * (CLOCK_SECOND / 1000));
 	int rc = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += timeout_ms % 1000 * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
 	pthread_mutex_lock(&store->follow_lock);
 	atomic_fetch_add(&store->waiting, 1);
 	while (!has_news(follower) && rc == 0)
