@@ -42,6 +42,16 @@ loaded() {
 	ended "$1" "$2" "done" "${3:-30}"
 }
 
+# write_beside GROUP NAME: numbers into a of the group's entity u1 for as long as that import goes on, each read back; $written says how many.
+write_beside() {
+	written=0
+	while [[ $(field "$1" "$2" state) == @(waiting|running) ]]; do
+		written=$((written + 1))
+		echo $written > "$MNT/$1/u1/a"
+		same "$(cat "$MNT/$1/u1/a")" $written
+	done
+}
+
 # sent COMMAND...: how many files an rsync command transfers.
 sent() {
 	"$@" --stats | sed -n 's/^Number of regular files transferred: //p'

@@ -39,16 +39,11 @@ ok a load that does not fit
 rm "$DIR/small/ballast"
 awk 'BEGIN { print "user,a,b"; for (i = 1; i <= 2500000; i++) printf "w%d,1,x\n", i }' | gzip -1 > "$drop/.wide.csv.gz"
 mv "$drop/.wide.csv.gz" "$drop/wide.csv.gz"
-n=0
-while [[ $(field g wide.csv.gz state) == @(waiting|running) ]]; do
-	n=$((n + 1))
-	echo $n > "$MNT/g/u1/a"
-	same "$(cat "$MNT/g/u1/a")" $n
-done
+write_beside g wide.csv.gz
 ended g wide.csv.gz failed 60
 matches "$(field g wide.csv.gz reason)" 'sorted: No space'
 absent "$MNT/g/w1"
-ok "a load that unfolds, and $n writes beside it"
+ok "a load that unfolds, and $written writes beside it"
 
 rows 1 1000 4 > "$DIR/again.csv"
 eventually 30 cp "$DIR/again.csv" "$drop/"

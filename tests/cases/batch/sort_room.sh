@@ -30,16 +30,11 @@ loaded g first.csv
 
 leave 48
 mv "$drop/.wide.csv.gz" "$drop/wide.csv.gz"
-n=0
-while [[ $(field g wide.csv.gz state) == @(waiting|running) ]]; do
-	n=$((n + 1))
-	echo $n > "$MNT/g/u1/a"
-	same "$(cat "$MNT/g/u1/a")" $n
-done
+write_beside g wide.csv.gz
 ended g wide.csv.gz failed 60
 matches "$(field g wide.csv.gz reason)" 'rows cannot be sorted: No space'
 absent "$MNT/g/w1" "$drop/wide.csv.gz"
-ok "no room to sort, and $n writes beside it"
+ok "no room to sort, and $written writes beside it"
 
 # The same rows, and as much as they need beside what is kept.
 rm "$DIR/small/ballast"
