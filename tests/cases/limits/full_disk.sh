@@ -6,28 +6,13 @@
 # limit: 120
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/fsop.sh"
+. "$TESTS/helpers/fill.sh"
 . "$TESTS/helpers/small_disk.sh"
 
 small_disk 48M
 expect_log 'No space|full|space'
 start_daemon -o log.segment_size=1M -o checkpoint.bytes=1M -o checkpoint.interval=200ms
-define g <<'END'
-[feature raw]
-type = bytes
-[feature n]
-type = int64
-END
-mkdir "$MNT/g/first"
-echo 7 > "$MNT/g/first/n"
-head -c 200000 /dev/urandom > "$DIR/piece"
-
-full=
-for i in $(seq 400); do
-	mkdir "$MNT/g/e$i" 2> "$DIR/said" || { full=$i; break; }
-	cp "$DIR/piece" "$MNT/g/e$i/raw" 2> "$DIR/said" || { full=$i; break; }
-done
-[[ -n $full ]] || fail "48 MiB never got full"
-matches "$(cat "$DIR/said")" 'No space left on device'
+fill_up g 200000
 same "$((full > 20))" 1 "$full pieces of 200 kB"
 last=$((full - 1))
 same_file "$DIR/piece" "$MNT/g/e$last/raw"

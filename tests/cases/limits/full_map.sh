@@ -6,25 +6,11 @@
 # limit: 90
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/fsop.sh"
+. "$TESTS/helpers/fill.sh"
 
 expect_log 'map_size|full'
 start_daemon -o store.map_size=16M -o checkpoint.interval=200ms
-define g <<'END'
-[feature raw]
-type = bytes
-[feature n]
-type = int64
-END
-mkdir "$MNT/g/first"
-echo 7 > "$MNT/g/first/n"
-head -c 100000 /dev/urandom > "$DIR/piece"
-full=
-for i in $(seq 400); do
-	mkdir "$MNT/g/e$i" 2> "$DIR/said" || { full=$i; break; }
-	cp "$DIR/piece" "$MNT/g/e$i/raw" 2> "$DIR/said" || { full=$i; break; }
-done
-[[ -n $full ]] || fail "16 MiB never got full"
-matches "$(cat "$DIR/said")" 'No space left on device'
+fill_up g 100000
 same "$((full > 30))" 1 "$full pieces of 100 kB"
 same_file "$DIR/piece" "$MNT/g/e$((full - 1))/raw"
 same "$(cat "$MNT/g/first/n")" 7
