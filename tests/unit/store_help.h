@@ -18,16 +18,6 @@
 #include "store/store.h"
 #include "test.h"
 
-static uint64_t help_seed = 20261123;
-
-static inline uint32_t rnd(uint32_t below)
-{
-	help_seed ^= help_seed << 13;
-	help_seed ^= help_seed >> 7;
-	help_seed ^= help_seed << 17;
-	return (uint32_t)(help_seed >> 16) % below;
-}
-
 /* ---- folders ---- */
 
 static char help_folder[200];

@@ -3,6 +3,7 @@
 #ifndef TEST_H
 #define TEST_H
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,17 @@ static _Atomic int test_checks, test_failures;	/* threads check too */
 	test_checks++; \
 	if (!(cond)) { fprintf(stderr, "%s:%d: cannot go on: %s\n", __FILE__, __LINE__, #cond); exit(1); } \
 } while (0)
+
+/* The same numbers in every run. */
+static inline uint32_t rnd(uint32_t below)
+{
+	static uint64_t seed = 20261123;
+
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)(seed >> 16) % below;
+}
 
 static inline int test_end(const char *name)
 {

@@ -5,14 +5,6 @@
 #include <errno.h>
 #include "test.h"
 
-static uint64_t seed = 4711;
-
-static uint32_t rnd(uint32_t below)
-{
-	seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
-	return (uint32_t)(seed >> 33) % below;
-}
-
 static void test_order(void)
 {
 	static const uint32_t tables[] = { 0, 1, 255, 256, 257, 65536, 0x7fffffff, 0x80000000, 0xffffffff };

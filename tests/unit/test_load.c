@@ -16,16 +16,6 @@ enum { ENTITIES = 48, SLOTS = 2 };
 
 #define HOUR_NS INT64_C(3600000000000)
 
-static uint64_t seed = 20261123;
-
-static uint32_t rnd(uint32_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 16) % below;
-}
-
 /* ---- the model ---- */
 
 struct cell {

@@ -6,16 +6,6 @@
 #include <errno.h>
 #include "test.h"
 
-static uint64_t seed = 20261123;
-
-static uint32_t rnd(uint32_t below)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 16) % below;
-}
-
 static struct record_stamp stamp_of(int64_t event_ns, int64_t ingest_ns)
 {
 	return (struct record_stamp){ .event_ns = event_ns, .ingest_ns = ingest_ns, .origin = 7,

@@ -245,9 +245,8 @@ static void test_many_snapshots(void)
 
 /* ---- room ---- */
 
-static int overwrite(struct store *store, unsigned row, size_t len)
+static int change_row(struct store *store, unsigned row, uint8_t flags, enum record_state state, struct slice value)
 {
-	static char bytes[100000];
 	struct record_stamp stamp = { .lane = RECORD_LANE_DIRECT };
 	struct record_builder b = { 0 };
 	struct store_batch *batch;
@@ -256,8 +255,8 @@ static int overwrite(struct store *store, unsigned row, size_t len)
 	uint64_t seq;
 	int rc;
 
-	record_builder_reset(&b, RECORD_EXISTS);
-	record_builder_cell(&b, 1, RECORD_PRESENT, 7, record_builder_stamp(&b, &stamp), slice_of(bytes, len));
+	record_builder_reset(&b, flags);
+	record_builder_cell(&b, 1, state, 7, record_builder_stamp(&b, &stamp), value);
 	NEED(record_builder_finish(&b, &delta) == 0);
 	rc = store_batch_begin(store, &batch);
 	NEED(rc == 0);
@@ -273,30 +272,16 @@ static int overwrite(struct store *store, unsigned row, size_t len)
 	return rc;
 }
 
+static int overwrite(struct store *store, unsigned row, size_t len)
+{
+	static char bytes[100000];
+
+	return change_row(store, row, RECORD_EXISTS, RECORD_PRESENT, slice_of(bytes, len));
+}
+
 static int delete_row(struct store *store, unsigned row)
 {
-	struct record_stamp stamp = { .lane = RECORD_LANE_DIRECT };
-	struct record_builder b = { 0 };
-	struct store_batch *batch;
-	struct buf delta = { 0 };
-	char name[32];
-	uint64_t seq;
-	int rc;
-
-	record_builder_reset(&b, 0);
-	record_builder_cell(&b, 1, RECORD_ABSENT, 7, record_builder_stamp(&b, &stamp), slice_of(NULL, 0));
-	NEED(record_builder_finish(&b, &delta) == 0);
-	NEED(store_batch_begin(store, &batch) == 0);
-	rc = store_batch_row(batch, 9, name_of(name, "r", row), buf_slice(&delta));
-	if (rc == 0)
-		rc = store_batch_log(batch, &seq);
-	if (rc == 0)
-		rc = store_batch_commit(batch);
-	else
-		store_batch_abort(batch);
-	record_builder_release(&b);
-	buf_release(&delta);
-	return rc;
+	return change_row(store, row, 0, RECORD_ABSENT, slice_of(NULL, 0));
 }
 
 /* Overwriting the same rows in a small map needs room again and again, and make_room always finds it. */
