@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One write transaction, and the log record of the same changes. Every change is applied to the map and then appended
- * to the record, as change.c writes it; replay applies the record's changes through the same functions. So what the log says
- * is what the map has.
+ * to the record, as change.c writes it; replay applies the record's changes through the same functions (batch_map.c).
+ * So what the log says is what the map has.
  *
  * A savepoint is a mark in the record, and costs nothing. Rolling back is rare (something ran out): it drops the
  * transaction and applies the record up to the mark again, which is the road that replay goes anyway; nested
@@ -22,219 +22,7 @@ enum {
 	RECORD_KEPT = 4 << 20,		/* memory that a batch keeps for the next one */
 };
 
-/* ---- the map ---- */
-
-static int get(struct store_batch *batch, MDB_dbi dbi, struct slice key, struct slice *out)
-{
-	MDB_val k = env_val(key), v;
-	int rc;
-
-	if (!key.len || key.len > KEY_MAX)
-		return -ENOENT;
-	rc = mdb_get(batch->txn, dbi, &k, &v);
-	if (rc)
-		return env_errno(rc);
-	*out = slice_of(v.mv_data, v.mv_size);
-	return 0;
-}
-
-static int put(struct store_batch *batch, MDB_dbi dbi, struct slice key, struct slice value)
-{
-	MDB_val k = env_val(key), v = env_val(value);
-
-	return env_errno(mdb_put(batch->txn, dbi, &k, &v, 0));
-}
-
-static int put_or_delete(struct store_batch *batch, const struct key *key, struct slice row)
-{
-	MDB_val k = env_val(key_slice(key));
-	int rc;
-
-	if (row.len)
-		return put(batch, batch->store->rows, key_slice(key), row);
-	rc = env_errno(mdb_del(batch->txn, batch->store->rows, &k, NULL));
-	return rc == -ENOENT ? 0 : rc;
-}
-
-static int apply_row(struct store_batch *batch, const struct store_change *change, size_t *out_len)
-{
-	struct slice bytes = { 0 };
-	struct record row, delta;
-	struct key key;
-	int rc = key_encode(change->rows, change->key, &key);
-
-	if (rc < 0)
-		return rc;
-	if (record_view(change->value, &delta) < 0 || !delta.data)
-		return -EINVAL;
-	rc = get(batch, batch->store->rows, key_slice(&key), &bytes);
-	if (rc < 0 && rc != -ENOENT)
-		return rc;
-	rc = record_view(bytes, &row);
-	if (rc < 0)
-		return rc;
-	buf_reset(&batch->row);
-	rc = record_apply(&row, &delta, &batch->row);
-	if (rc < 0)
-		return rc;
-	*out_len = batch->row.len;
-	return put_or_delete(batch, &key, buf_slice(&batch->row));
-}
-
-/* Counts what a change of one pair may cost in pages: see space.c. */
-static void count(struct store_batch *batch, size_t table, size_t value_len)
-{
-	size_t page = batch->store->page_bytes;
-
-	batch->now.ops[table]++;
-	if (value_len > page / 4)
-		batch->now.value_pages += (value_len + 16) / page + 1;
-}
-
-/* Behind all other rows a row is appended, which leaves full pages behind; a load's table has the highest number, so that
- * its sorted rows are. `cursor` is of this transaction. */
-static int apply_set(struct store_batch *batch, MDB_cursor *cursor, const struct store_change *change)
-{
-	MDB_val k, v = env_val(change->value);
-	struct key key;
-	int rc = key_encode(change->rows, change->key, &key);
-
-	if (rc < 0)
-		return rc;
-	k = env_val(key_slice(&key));
-	rc = batch->no_append ? MDB_KEYEXIST : mdb_cursor_put(cursor, &k, &v, MDB_APPEND);
-	if (rc == MDB_KEYEXIST) {
-		batch->no_append = true;
-		rc = mdb_cursor_put(cursor, &k, &v, 0);
-	}
-	if (rc)
-		return env_errno(rc);
-	count(batch, STORE_TABLES, change->value.len);
-	return 0;
-}
-
-/* Finds the first row of a table from `first` on, up to `last`. -ENOENT. */
-static int find_row(MDB_cursor *cursor, uint32_t rows, struct slice first, struct slice last, struct slice *out_entity,
-		    struct slice *out_row)
-{
-	struct key seek;
-	uint32_t found;
-	MDB_val k, v;
-	int rc = 0;
-
-	key_first(rows, &seek);
-	if (first.len)
-		rc = key_encode(rows, first, &seek);
-	if (rc < 0)
-		return rc;
-	k = env_val(key_slice(&seek));
-	rc = env_errno(mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE));
-	if (rc < 0)
-		return rc;
-	rc = key_decode(slice_of(k.mv_data, k.mv_size), &found, out_entity);
-	if (rc < 0)
-		return rc;
-	*out_row = slice_of(v.mv_data, v.mv_size);
-	return found == rows && slice_compare(*out_entity, last) <= 0 ? 0 : -ENOENT;
-}
-
-/* One row after another: each may move pages, so that nothing is borrowed across a change. */
-static int apply_fold(struct store_batch *batch, MDB_cursor *cursor, const struct store_change *change)
-{
-	struct slice entity, row;
-	struct key key;
-	int rc;
-
-	while ((rc = find_row(cursor, change->rows, change->value, change->key, &entity, &row)) == 0) {
-		buf_reset(&batch->row);
-		buf_append_slice(&batch->row, row);
-		rc = buf_error(&batch->row);
-		if (rc == 0)
-			rc = key_encode(change->into, entity, &key);
-		if (rc == 0)
-			rc = env_errno(mdb_cursor_del(cursor, 0));
-		if (rc == 0)
-			rc = put_or_delete(batch, &key, buf_slice(&batch->row));
-		if (rc < 0)
-			return rc;
-		count(batch, STORE_TABLES, batch->row.len);
-		count(batch, STORE_TABLES, 0);
-	}
-	return rc == -ENOENT ? 0 : rc;
-}
-
-static int apply_clear(struct store_batch *batch, MDB_cursor *cursor, const struct store_change *change)
-{
-	struct slice entity, row;
-	int rc;
-
-	while ((rc = find_row(cursor, change->rows, slice_of(NULL, 0), change->key, &entity, &row)) == 0) {
-		rc = env_errno(mdb_cursor_del(cursor, 0));
-		if (rc < 0)
-			return rc;
-		count(batch, STORE_TABLES, 0);
-	}
-	return rc == -ENOENT ? 0 : rc;
-}
-
-static int apply_with_cursor(struct store_batch *batch, const struct store_change *change)
-{
-	MDB_cursor *cursor;
-	int rc = env_errno(mdb_cursor_open(batch->txn, batch->store->rows, &cursor));
-
-	if (rc < 0)
-		return rc;
-	rc = change->kind == STORE_CHANGE_SET ? apply_set(batch, cursor, change) :
-	     change->kind == STORE_CHANGE_FOLD ? apply_fold(batch, cursor, change) : apply_clear(batch, cursor, change);
-	mdb_cursor_close(cursor);
-	return rc;
-}
-
-static int apply(struct store_batch *batch, const struct store_change *change)
-{
-	struct store *store = batch->store;
-	size_t len = change->value.len;
-	MDB_val k;
-	int rc = 0;
-
-	switch (change->kind) {
-	case STORE_CHANGE_ROW:
-		rc = apply_row(batch, change, &len);
-		break;
-	case STORE_CHANGE_PUT:
-		rc = put(batch, store->tables[change->table], change->key, change->value);
-		break;
-	case STORE_CHANGE_DELETE:
-		k = env_val(change->key);
-		rc = env_errno(mdb_del(batch->txn, store->tables[change->table], &k, NULL));
-		break;
-	case STORE_CHANGE_LATE:
-	case STORE_CHANGE_NOTE:
-		return 0;
-	case STORE_CHANGE_SET:
-	case STORE_CHANGE_FOLD:
-	case STORE_CHANGE_CLEAR:
-		return apply_with_cursor(batch, change);	/* they count for themselves */
-	}
-	if (rc == 0)
-		count(batch, change_has_table(change) ? (size_t)change->table : STORE_TABLES, len);
-	return rc;
-}
-
-int batch_apply(struct store_batch *batch, struct slice payload)
-{
-	struct store_change change;
-	int rc;
-
-	while ((rc = store_change_next(&payload, &change)) == 0) {
-		rc = apply(batch, &change);
-		if (rc == -ENOENT || rc == -EINVAL)
-			rc = -EBADMSG;	/* it went well once: map and log are not of one kind */
-		if (rc < 0)
-			return rc;
-	}
-	return rc == -ENOENT ? 0 : rc;
-}
+/* ---- the batch ---- */
 
 static int begin(struct store_batch *batch)
 {
@@ -243,8 +31,6 @@ static int begin(struct store_batch *batch)
 	batch->broken = 0;
 	return env_errno(mdb_txn_begin(batch->store->env, NULL, 0, &batch->txn));
 }
-
-/* ---- the batch ---- */
 
 int store_batch_begin(struct store *store, struct store_batch **out)
 {
@@ -308,7 +94,7 @@ static int change_map(struct store_batch *batch, const struct store_change *chan
 		goto fail;
 	}
 	batch->touched = true;
-	rc = apply(batch, &copy);
+	rc = batch_map_apply(batch, &copy);
 	if (rc < 0) {
 		note_failure(batch, rc);
 		goto fail;
@@ -377,12 +163,12 @@ int store_batch_row_as(struct store_batch *batch, uint32_t rows, struct slice en
 	if (rc < 0)
 		goto fail;
 	batch->touched = true;
-	rc = put_or_delete(batch, &key, row);
+	rc = batch_map_put_row(batch, &key, row);
 	if (rc < 0) {
 		note_failure(batch, rc);
 		goto fail;
 	}
-	count(batch, STORE_TABLES, row.len);
+	batch_map_count(batch, STORE_TABLES, row.len);
 	batch->now.record_len = batch->record.len;
 	return 0;
 fail:
@@ -396,23 +182,6 @@ int store_batch_set(struct store_batch *batch, uint32_t rows, struct slice entit
 	int rc = check_entity(entity);
 
 	return rc < 0 ? rc : change_map(batch, &change);
-}
-
-static int apply_sets(struct store_batch *batch, struct slice sets)
-{
-	struct store_change change;
-	MDB_cursor *cursor;
-	int rc = env_errno(mdb_cursor_open(batch->txn, batch->store->rows, &cursor));
-
-	if (rc < 0)
-		return rc;
-	while ((rc = store_change_next(&sets, &change)) == 0) {
-		rc = change.kind == STORE_CHANGE_SET ? apply_set(batch, cursor, &change) : -EINVAL;
-		if (rc < 0)
-			break;
-	}
-	mdb_cursor_close(cursor);
-	return rc == -ENOENT ? 0 : rc;
 }
 
 int store_batch_sets(struct store_batch *batch, struct slice sets)
@@ -430,7 +199,7 @@ int store_batch_sets(struct store_batch *batch, struct slice sets)
 		return -ENOMEM;
 	}
 	batch->touched = true;
-	rc = apply_sets(batch, slice_of(batch->record.data + before, sets.len));
+	rc = batch_map_apply_sets(batch, slice_of(batch->record.data + before, sets.len));
 	if (rc < 0) {
 		batch->broken = rc;
 		batch->record.len = before;
@@ -473,7 +242,7 @@ int store_batch_note(struct store_batch *batch, struct slice note)
 
 int store_batch_get(struct store_batch *batch, enum store_table table, struct slice key, struct slice *out)
 {
-	return get(batch, batch->store->tables[table], key, out);
+	return batch_map_get(batch, batch->store->tables[table], key, out);
 }
 
 int store_batch_get_row(struct store_batch *batch, uint32_t rows, struct slice entity, struct slice *out)
@@ -482,7 +251,7 @@ int store_batch_get_row(struct store_batch *batch, uint32_t rows, struct slice e
 
 	if (key_encode(rows, entity, &key) < 0)
 		return -ENOENT;
-	return get(batch, batch->store->rows, key_slice(&key), out);
+	return batch_map_get(batch, batch->store->rows, key_slice(&key), out);
 }
 
 int store_batch_get_row_over(struct store_batch *batch, uint32_t rows, uint32_t overlay, struct slice entity,
@@ -566,7 +335,7 @@ int batch_put_seq(struct store_batch *batch, uint64_t seq)
 
 	le_put64(bytes, seq);
 	batch->now.ops[STORE_META]++;
-	return put(batch, batch->store->tables[STORE_META], slice_str(ENV_SEQ_NAME), slice_of(bytes, sizeof bytes));
+	return batch_map_put(batch, batch->store->tables[STORE_META], slice_str(ENV_SEQ_NAME), slice_of(bytes, sizeof bytes));
 }
 
 void store_batch_postpone_sync(struct store_batch *batch)

@@ -186,9 +186,21 @@ static inline size_t change_encoded_len(const struct store_change *change)
 
 void change_append(struct buf *out, const struct store_change *change);
 
-/* batch.c */
+/* batch_map.c */
+struct key;
+int batch_map_get(struct store_batch *batch, MDB_dbi dbi, struct slice key, struct slice *out);
+int batch_map_put(struct store_batch *batch, MDB_dbi dbi, struct slice key, struct slice value);
+/* Without bytes the row is removed; it need not be there. */
+int batch_map_put_row(struct store_batch *batch, const struct key *key, struct slice row);
+/* Counts what a change of one pair may cost in pages: see space.c. */
+void batch_map_count(struct store_batch *batch, size_t table, size_t value_len);
+int batch_map_apply(struct store_batch *batch, const struct store_change *change);
+/* Encoded changes of the kind SET alone. */
+int batch_map_apply_sets(struct store_batch *batch, struct slice sets);
 /* A batch that takes changes from log records: replay. */
 int batch_apply(struct store_batch *batch, struct slice payload);
+
+/* batch.c */
 int batch_put_seq(struct store_batch *batch, uint64_t seq);
 /* Commits the map alone, without the log. */
 int batch_commit_map(struct store_batch *batch, const struct log_position *position);
