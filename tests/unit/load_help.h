@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tests of loads share: a group of two features, and what must be true of the store after any load. */
+#ifndef LOAD_HELP_H
+#define LOAD_HELP_H
+
+#include "base/clock.h"
+#include "ingest/loading.h"
+#include "world.h"
+
+enum { SLOTS = 2 };
+
+#define HOUR_NS INT64_C(3600000000000)
+
+static int64_t base_ns;
+static uint8_t codes[SLOTS];
+
+static inline void load_help_begin(void)
+{
+	codes[CLICKS] = type_code(&(struct type){ .base = TYPE_INT64 });
+	codes[CTR] = type_code(&(struct type){ .base = TYPE_FLOAT64 });
+	base_ns = clock_now() - HOUR_NS;
+}
+
+/* Stored bytes of a value: both types have eight. */
+static inline uint64_t bytes_of(unsigned slot, int64_t value)
+{
+	double real = (double)value / 4;
+	uint64_t bytes = (uint64_t)value;
+
+	if (slot == CTR)
+		memcpy(&bytes, &real, sizeof bytes);
+	return bytes;
+}
+
+/* Many commits, and no loss of power here. */
+static inline struct store_options quick_options(void)
+{
+	return (struct store_options){ .map_bytes = 64 << 20, .segment_bytes = 256 << 10, .log_bytes = 64 << 20, .checkpoint_ms = 200,
+				       .checkpoint_bytes = 4 << 20, .relaxed = true };
+}
+
+static inline void print_fault(void *arg, const char *fault)
+{
+	(void)arg;
+	fprintf(stderr, "  fault: %s\n", fault);
+}
+
+/* The group's counters are the sums of what is there. */
+static inline void check_store(struct world *world)
+{
+	struct catalog_stats stats, sum = { 0 };
+	const struct catalog_group *grp;
+	struct store_walk *walk;
+	struct serve_view view;
+	struct slice name, bytes;
+
+	NEED(serve_begin(world->store, world->cur, &view) == 0);
+	grp = catalog_find_id(view.cat, world->group_id);
+	NEED(serve_stats(&view, grp, &stats) == 0);
+	NEED(store_walk_rows_over(view.snap, grp->rows, grp->overlay, slice_of(NULL, 0), &walk) == 0);
+	while (store_walk_next(walk, &name, &bytes) == 0) {
+		struct row_weight weight = row_weigh(bytes, name);
+
+		sum.entities += (uint64_t)weight.entities;
+		sum.rows += (uint64_t)weight.rows;
+		sum.row_bytes += (uint64_t)weight.bytes;
+	}
+	store_walk_end(walk);
+	serve_end(&view);
+	CHECK_INT(stats.entities, sum.entities);
+	CHECK_INT(stats.rows, sum.rows);
+	CHECK_INT(stats.row_bytes, sum.row_bytes);
+	CHECK_INT(store_verify(world->store, print_fault, NULL), 0);
+}
+
+#endif
