@@ -38,6 +38,10 @@ void group_print_list(char *const *list, unsigned n, struct buf *out);
 int group_set_keys(struct catalog_group *grp, struct slice list, struct why *why);
 bool group_keeps_keys(const struct catalog_group *a, const struct catalog_group *b);
 
+/* Gives a new definition what it can't say: the name, the number, the owners and the times of the group whose place it takes; and who answers
+ * for it, unless it says that. */
+int group_take_place(const struct catalog_group *now, int64_t now_ns, struct catalog_group *grp);
+
 /* ---- parts of the text of groups and views ---- */
 
 /* A key of [store] that both have. */

@@ -94,6 +94,21 @@ int catalog_group_owned(const struct catalog_group *grp, mode_t mode, uid_t uid,
 	return 0;
 }
 
+int group_take_place(const struct catalog_group *now, int64_t now_ns, struct catalog_group *grp)
+{
+	int rc = group_set_text(&grp->name, slice_str(now->name));
+
+	if (rc == 0 && !grp->owner && now->owner)
+		rc = group_set_text(&grp->owner, slice_str(now->owner));
+	grp->id = now->id;
+	grp->uid = now->uid;
+	grp->gid = now->gid;
+	grp->mode = now->mode;
+	grp->created_ns = now->created_ns;
+	grp->changed_ns = now_ns;
+	return rc;
+}
+
 /* Judges one feature of the new definition and gives it its slot. */
 static int evolve_feature(const struct catalog_group *now, struct catalog_feature *f, uint32_t *next_slot,
 			  struct why *why)
@@ -140,17 +155,9 @@ int catalog_group_evolve(const struct catalog_group *now, const struct catalog_g
 	rc = group_copy(next, &grp);
 	if (rc < 0)
 		return rc;
-	rc = group_set_text(&grp->name, slice_str(now->name));
-	if (rc == 0 && !grp->owner && now->owner)
-		rc = group_set_text(&grp->owner, slice_str(now->owner));
-	grp->id = now->id;
+	rc = group_take_place(now, now_ns, grp);
 	grp->rows = now->rows;
 	grp->overlay = now->overlay;
-	grp->uid = now->uid;
-	grp->gid = now->gid;
-	grp->mode = now->mode;
-	grp->created_ns = now->created_ns;
-	grp->changed_ns = now_ns;
 	grp->next_slot = now->next_slot;
 	for (unsigned i = 0; rc == 0 && i < grp->n_features; i++)
 		rc = evolve_feature(now, &grp->features[i], &grp->next_slot, why);

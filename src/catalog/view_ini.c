@@ -394,15 +394,7 @@ int catalog_view_define(const struct catalog *cat, const struct catalog_group *n
 	if (rc < 0)
 		return rc;
 	grp = reader.grp;
-	grp->id = now->id;
-	grp->uid = now->uid;
-	grp->gid = now->gid;
-	grp->mode = now->mode;
-	grp->created_ns = now->created_ns;
-	grp->changed_ns = now_ns;
-	rc = group_set_text(&grp->name, slice_str(now->name));
-	if (rc == 0 && !grp->owner && now->owner)
-		rc = group_set_text(&grp->owner, slice_str(now->owner));
+	rc = group_take_place(now, now_ns, grp);
 	if (rc < 0)
 		catalog_group_unref(grp);
 	else
