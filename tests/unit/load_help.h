@@ -3,6 +3,8 @@
 #ifndef LOAD_HELP_H
 #define LOAD_HELP_H
 
+#include <errno.h>
+#include <stdio.h>
 #include "base/clock.h"
 #include "ingest/loading.h"
 #include "world.h"
@@ -71,6 +73,82 @@ static inline void check_store(struct world *world)
 	CHECK_INT(stats.rows, sum.rows);
 	CHECK_INT(stats.row_bytes, sum.row_bytes);
 	CHECK_INT(store_verify(world->store, print_fault, NULL), 0);
+}
+
+/* ---- loads ---- */
+
+static inline struct record_builder *new_row(struct record_builder *b, int64_t event_ns)
+{
+	record_builder_reset(b, 0);
+	record_builder_stamp(b, &(struct record_stamp){ .event_ns = event_ns, .origin = 5, .lane = RECORD_LANE_BATCH });
+	return b;
+}
+
+/* Every row of it is the same. */
+static inline int find_same(void *arg, struct slice entity, struct buf *out)
+{
+	(void)entity;
+	buf_append_slice(out, buf_slice(arg));
+	return 0;
+}
+
+/* For loads beside which nobody changes a row. */
+static inline int find_none(void *arg, struct slice entity, struct buf *out)
+{
+	(void)arg;
+	(void)entity;
+	(void)out;
+	return -ENOENT;
+}
+
+/* One load of entities of that prefix with that number of clicks. */
+static inline void load_range(struct world *world, char prefix, unsigned first, unsigned n, int64_t clicks, const struct ingest_load_options *more)
+{
+	struct ingest_load_options options = *more;
+	struct record_builder b = { 0 };
+	struct ingest_load *load;
+	struct buf record = { 0 };
+	struct why why = { "" };
+
+	options.group_id = world->group_id;
+	options.find = find_same;
+	options.arg = &record;
+	NEED(ingest_load_begin(world->ingest, &options, &load, &why) == 0);
+	new_row(&b, base_ns + clicks);
+	record_builder_cell(&b, CLICKS, RECORD_PRESENT, codes[CLICKS], 0, slice_of(&clicks, sizeof clicks));
+	NEED(record_builder_finish(&b, &record) == 0);
+	for (unsigned e = first; e < first + n; e++) {
+		char name[16];
+
+		load->chunk_bytes = 3000;
+		CHECK_INT(ingest_load_row(load, slice_of(name, (size_t)snprintf(name, sizeof name, "%c%03u", prefix, e)), buf_slice(&record),
+					  &why), 0);
+	}
+	CHECK_INT(ingest_load_publish(load, &why), 0);
+	ingest_load_abort(load);
+	record_builder_release(&b);
+	buf_release(&record);
+}
+
+static inline void load_all(struct world *world, char prefix, unsigned n, int64_t clicks, const struct ingest_load_options *more)
+{
+	load_range(world, prefix, 0, n, clicks, more);
+}
+
+static inline int give(struct ingest_load *load, const char *entity, int64_t clicks, int64_t event_ns, struct why *why)
+{
+	struct record_builder b = { 0 };
+	struct buf record = { 0 };
+	int rc;
+
+	new_row(&b, event_ns);
+	record_builder_cell(&b, CLICKS, RECORD_PRESENT, codes[CLICKS], 0, slice_of(&clicks, sizeof clicks));
+	NEED(record_builder_finish(&b, &record) == 0);
+	load->chunk_bytes = 1;
+	rc = ingest_load_row(load, slice_str(entity), buf_slice(&record), why);
+	record_builder_release(&b);
+	buf_release(&record);
+	return rc;
 }
 
 #endif
