@@ -158,6 +158,7 @@ int catalog_group_evolve(const struct catalog_group *now, const struct catalog_g
 	rc = group_take_place(now, now_ns, grp);
 	grp->rows = now->rows;
 	grp->overlay = now->overlay;
+	grp->overlay_ns = now->overlay_ns;
 	grp->next_slot = now->next_slot;
 	for (unsigned i = 0; rc == 0 && i < grp->n_features; i++)
 		rc = evolve_feature(now, &grp->features[i], &grp->next_slot, why);
