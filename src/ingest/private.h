@@ -131,6 +131,7 @@ struct ingest {
 	unsigned pooled;
 	struct ingest_figures figures;
 	int trouble;				/* 0, or the errno that the last commit failed with for lack of space or a failed log */
+	int64_t trouble_ns;			/* monotonic: when that was */
 	pthread_t thread;
 
 	struct ingest_load *active;		/* the leader's: loads whose groups it watches */

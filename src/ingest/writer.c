@@ -170,6 +170,8 @@ static void lead_round(struct ingest *ingest)
 	pthread_mutex_lock(&ingest->lock);
 	put_back(ingest, unfinished);
 	ingest->trouble = trouble;
+	if (trouble)
+		ingest->trouble_ns = clock_monotonic();
 	ingest->figures.commits++;
 	ingest->figures.requests += requests;
 	ingest->figures.failed_requests += failed;
@@ -331,12 +333,16 @@ int ingest_run(struct ingest *ingest, struct ingest_request *req, struct ingest_
 
 int ingest_check_store(struct ingest *ingest, struct why *why)
 {
-	enum { ENOUGH = 4 << 20 };	/* bytes free on the disk that make another try worth while */
+	/* Bytes free on the disk that make another try worth while; without them there is one from time to time, for room in the map
+	 * that a snapshot held shows in nothing else. */
+	enum { ENOUGH = 4 << 20, TRY_EVERY_MS = 1000 };
 	struct store_figures figures;
 	int trouble;
 
 	pthread_mutex_lock(&ingest->lock);
 	trouble = ingest->trouble;
+	if (trouble == -ENOSPC && clock_monotonic() - ingest->trouble_ns >= TRY_EVERY_MS * INT64_C(1000000))
+		trouble = 0;
 	pthread_mutex_unlock(&ingest->lock);
 	if (trouble == -EIO)
 		return why_fail(why, EIO, "the last commit failed: see the daemon's log, and restart it if this stays");

@@ -142,11 +142,11 @@ struct store {
 
 	pthread_mutex_t space_lock;
 	uint64_t allocated;		/* guarded by space_lock: the disk has blocks for the map up to here */
-	int64_t tight_ns;		/* guarded by space_lock: when that was last tried in vain */
+	int64_t tight_ns, full_ns;	/* guarded by space_lock: when more of that, or else free pages, were last looked for in vain */
 	_Atomic bool disk_is_tight;	/* the reserve can't be allocated whole */
 	_Atomic bool disk_is_full, map_is_full;	/* ordinary writes should stop */
 	unsigned commits_uncounted;	/* of the writer: since the free pages were last counted */
-	MDB_txn *count_txn;		/* of the writer */
+	MDB_txn *count_txn;		/* guarded by space_lock */
 
 	/* Held while segments are let go of, or a follower takes its place; guards the list. */
 	pthread_mutex_t trim_lock;

@@ -33,7 +33,7 @@ enum {
 	DISK_RESERVE = 4 << 20,
 	COUNT_EVERY = 16,		/* commits between two counts of the free pages */
 	COUNT_ALWAYS_BELOW = 4096,	/* pages of a map so small that counting costs nothing */
-	TIGHT_RETRY_MS = 100,
+	TIGHT_RETRY_MS = 100, FULL_RETRY_MS = 1000,
 };
 
 uint64_t space_used_pages(struct store *store, uint64_t *out_map_pages)
@@ -193,7 +193,7 @@ int space_free_pages(MDB_txn *txn, uint64_t *out)
 }
 
 /* Pages in the list of free ones, those included that a snapshot or the pin still holds. */
-static int count_free(struct store *store, uint64_t *out)
+static int count_free_locked(struct store *store, uint64_t *out)
 {
 	int rc = store->count_txn ? mdb_txn_renew(store->count_txn)
 				  : mdb_txn_begin(store->env, NULL, MDB_RDONLY, &store->count_txn);
@@ -202,6 +202,16 @@ static int count_free(struct store *store, uint64_t *out)
 		return env_errno(rc);
 	rc = space_free_pages(store->count_txn, out);
 	mdb_txn_reset(store->count_txn);
+	return rc;
+}
+
+static int count_free(struct store *store, uint64_t *out)
+{
+	int rc;
+
+	pthread_mutex_lock(&store->space_lock);
+	rc = count_free_locked(store, out);
+	pthread_mutex_unlock(&store->space_lock);
 	return rc;
 }
 
@@ -263,24 +273,22 @@ int space_ensure(struct store_batch *batch)
 	rc = measure(batch, list, run, &end);
 	if (rc == 0)
 		rc = ensure_disk(store, end, map_pages * store->page_bytes);
-	if (rc < 0)
+	if (rc < 0) {
+		pthread_mutex_lock(&store->space_lock);
+		store->full_ns = clock_monotonic();
+		pthread_mutex_unlock(&store->space_lock);
 		atomic_store(&store->disk_is_full, true);
+	}
 	return rc == -ENOMEM || rc == -EFBIG ? -ENOSPC : rc;
 }
 
 /* ---- behind it ---- */
 
 /* With a disk that is tight, the reserve may be blocks behind the map or free pages in it. */
-static bool is_disk_full(struct store *store, uint64_t used, uint64_t free_pages)
+static bool is_disk_full_locked(const struct store *store, uint64_t used, uint64_t free_pages)
 {
-	uint64_t allocated;
-
-	if (!atomic_load(&store->disk_is_tight))
-		return false;
-	pthread_mutex_lock(&store->space_lock);
-	allocated = store->allocated;
-	pthread_mutex_unlock(&store->space_lock);
-	return allocated + free_pages * store->page_bytes < used * store->page_bytes + DISK_RESERVE;
+	return atomic_load(&store->disk_is_tight) &&
+	       store->allocated + free_pages * store->page_bytes < used * store->page_bytes + DISK_RESERVE;
 }
 
 void space_committed(struct store *store)
@@ -297,23 +305,32 @@ void space_committed(struct store *store)
 		store->commits_uncounted = COUNT_EVERY;
 		return;
 	}
-	if (++store->commits_uncounted < COUNT_EVERY && map_pages > COUNT_ALWAYS_BELOW)
+	/* While ordinary writes are refused each commit is a removal that may be the last, and must be seen to have helped. */
+	if (++store->commits_uncounted < COUNT_EVERY && map_pages > COUNT_ALWAYS_BELOW && !atomic_load(&store->map_is_full) &&
+	    !atomic_load(&store->disk_is_full))
 		return;
 	store->commits_uncounted = 0;
-	if (count_free(store, &count) < 0)
-		return;
-	atomic_store(&store->map_is_full, unused + count < reserve);
-	atomic_store(&store->disk_is_full, is_disk_full(store, used, count));
+	pthread_mutex_lock(&store->space_lock);
+	if (count_free_locked(store, &count) == 0) {
+		atomic_store(&store->map_is_full, unused + count < reserve);
+		atomic_store(&store->disk_is_full, is_disk_full_locked(store, used, count));
+	}
+	pthread_mutex_unlock(&store->space_lock);
 }
 
-/* Has the disk got room again? Asked now and then, for nothing else would find out while ordinary writes are
- * refused. */
+/* Has the disk got room again, or the map free pages that a snapshot kept from the commit that met the full disk? Asked now and then, for
+ * nothing else would find out while ordinary writes are refused. */
 static void retry_disk(struct store *store)
 {
-	uint64_t map_pages, used = space_used_pages(store, &map_pages);
+	uint64_t map_pages, used = space_used_pages(store, &map_pages), count;
 	int64_t now = clock_monotonic();
 
 	pthread_mutex_lock(&store->space_lock);
+	if (now - store->full_ns >= FULL_RETRY_MS * INT64_C(1000000)) {
+		store->full_ns = now;
+		if (count_free_locked(store, &count) == 0 && !is_disk_full_locked(store, used, count))
+			atomic_store(&store->disk_is_full, false);
+	}
 	if (now - store->tight_ns >= TIGHT_RETRY_MS * INT64_C(1000000)) {
 		store->tight_ns = now;
 		/* Twice the reserve, so that the next commit does not find it short again. */

@@ -46,6 +46,42 @@ rm -r "$MNT"/g/x*
 eventually 20 bash -c 'echo 8 > "$1"' - "$MNT/g/first/n"
 remount
 same "$(cat "$MNT/g/first/n")" 8
+ok over a crash with a full disk
+
+# A few removals are enough if they give as much as deletions keep for themselves, which a start on a full disk has found to be used up.
+head -c 1000000 /dev/urandom > "$DIR/piece"
+# fill NAME: makes entities NAME1, NAME2, ... with a piece each until there is no room.
+fill() {
+	local i
+
+	for i in $(seq 60); do
+		mkdir -p "$MNT/g/$1$i" 2> /dev/null || return 0
+		cp "$DIR/piece" "$MNT/g/$1$i/raw" 2> /dev/null || return 0
+	done
+	fail "60 pieces of 1 MB had room"
+}
+full=
+for i in 1 2 3 4 5; do
+	fill "y$i."
+	remount
+	cp "$DIR/piece" "$MNT/g/first/raw" 2> /dev/null || { full=1; break; }
+done
+same "$full" 1 'a start finds the disk full'
+for i in 1 2 3 4 5 6 7; do rm "$MNT/g/y1.$i/raw"; done
+eventually 5 cp "$DIR/piece" "$MNT/g/first/raw"
+same_file "$DIR/piece" "$MNT/g/first/raw"
+ok a few removals
+
+# A reader that stays in one snapshot holds what is removed; it is room when that reader has gone, though nothing else happens.
+"$BIN/tests/helpers/sdkop" hold "$STORE" 300 > "$DIR/held" &
+reader=$!
+eventually 10 grep -q holding "$DIR/held"
+for i in 8 9 10 11 12 13 14; do rm "$MNT/g/y1.$i/raw"; done
+fill z
+kill -KILL "$reader"
+wait "$reader" 2> /dev/null || true
+eventually 10 cp "$DIR/piece" "$MNT/g/first/raw"
+same_file "$DIR/piece" "$MNT/g/first/raw"
 umount "$MNT"
 daemon_ended
-ok over a crash with a full disk
+ok a reader that held it
