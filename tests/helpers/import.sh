@@ -23,9 +23,10 @@ field() {
 	sed -n "s/^$3: //p" "$MNT/$1/.import/.reports/$2.status"
 }
 
-# ended GROUP NAME STATE [SECONDS]: waits for the end of the newest job of that name, which must have that state.
+# ended GROUP NAME STATE [SECONDS]: waits for the end of the newest job of that name, which must have that state. As with eventually, a busy
+# machine gets several times as long.
 ended() {
-	local end=$((SECONDS + ${4:-30})) state=
+	local end=$((SECONDS + 5 * ${4:-30})) state=
 
 	case_checks=$((case_checks + 1))
 	while :; do
