@@ -12,6 +12,8 @@
 small_disk 48M
 expect_log 'No space|full|space'
 start_daemon -o log.segment_size=1M -o checkpoint.bytes=1M -o checkpoint.interval=200ms
+mkdir "$MNT/g"
+for i in $(seq 40); do mkdir "$MNT/g/spare$i"; done
 fill_up g 200000
 same "$((full > 20))" 1 "$full pieces of 200 kB"
 last=$((full - 1))
@@ -19,8 +21,14 @@ same_file "$DIR/piece" "$MNT/g/e$last/raw"
 same "$(cat "$MNT/g/first/n")" 7
 same "$(ls "$MNT/g" | grep -c . | awk -v f="$full" '{ print ($1 >= f) }')" 1
 before=$(grep -c no_space "$MNT/g/.errors" || true)
-expect_fail ENOSPC cp "$DIR/piece" "$MNT/g/first/raw"
-expect_fail ENOSPC cp "$DIR/piece" "$MNT/g/first/raw"
+# A checkpoint may give pages back after a refusal, and then there is room for some more.
+refused=0
+for i in $(seq 40); do
+	cp "$DIR/piece" "$MNT/g/spare$i/raw" 2> "$DIR/said" || refused=$((refused + 1))
+	((refused < 2)) || break
+done
+same "$refused" 2 'refused'
+matches "$(cat "$DIR/said")" 'No space left on device'
 same "$(grep -c 'no_space.*the map or the disk is full' "$MNT/g/.errors")" "$((before + 2))" 'both are in .errors, with the reason'
 kill -0 "$daemon_pid"
 ok ENOSPC, and reads go on

@@ -14,7 +14,6 @@ fill_up g 100000
 same "$((full > 30))" 1 "$full pieces of 100 kB"
 same_file "$DIR/piece" "$MNT/g/e$((full - 1))/raw"
 same "$(cat "$MNT/g/first/n")" 7
-expect_fail ENOSPC cp "$DIR/piece" "$MNT/g/first/raw"
 last_error g 'no_space'
 eventually 5 grep -q 'map_size' "$LOG" "$MNT/g/.errors"
 same "$(df -B1 --output=avail "$MNT" | tail -n 1 | awk '{ print ($1 < 4000000) }')" 1
@@ -27,8 +26,9 @@ eventually 20 cp "$DIR/piece" "$MNT/g/first/raw"
 same "$(df -B1 --output=avail "$MNT" | tail -n 1 | awk '{ print ($1 > 5000000) }')" 1 "df shows what was removed as free"
 ok room again after removing
 
-while mkdir "$MNT/g/y$((i += 1))" 2> /dev/null && cp "$DIR/piece" "$MNT/g/y$i/raw" 2> /dev/null; do :; done
-expect_fail ENOSPC cp "$DIR/piece" "$MNT/g/y$i/raw"
+# One refusal is all that can be asked for: a checkpoint may give pages back a moment later.
+while mkdir "$MNT/g/y$((i += 1))" 2> "$DIR/said" && cp "$DIR/piece" "$MNT/g/y$i/raw" 2> "$DIR/said"; do :; done
+matches "$(cat "$DIR/said")" 'No space left on device'
 sum=$(cat "$MNT"/g/*/raw | cksum)
 stop_daemon
 start_daemon -o store.map_size=64M
