@@ -2,7 +2,8 @@
 /*
  * A disk that stalls or fails: preloaded into the daemon, it makes each fdatasync and fsync wait first while the file named by STALL_FILE is there,
  * for as many milliseconds at the most as that says, or half a minute; and each pwrite while the one named by STALL_WRITES is. So a test can
- * say when the disk comes back, where a clock would run out on a busy machine. While the file named by FAIL_SYNCS is there,
+ * say when the disk comes back, where a clock would run out on a busy machine. Whoever waits so makes a file beside it whose name has .met at
+ * its end. While the file named by FAIL_SYNCS is there,
  * an fsync of what has its text in its path fails, and a read of what has that of STALL_READS waits. A line of LET_GO_FILE is the path of a file whose
  * pages the daemon has let go.
  */
@@ -37,8 +38,14 @@ static void stall(const char *variable)
 {
 	const struct timespec step = { .tv_nsec = STEP_MS * 1000000L };
 	const char *path = getenv(variable);
+	long left = path ? most_ms(path) : 0;
+	char met[PATH_MAX];
 
-	for (long left = path ? most_ms(path) : 0; left > 0 && access(path, F_OK) == 0; left -= STEP_MS)
+	if (left <= 0)
+		return;
+	snprintf(met, sizeof met, "%s.met", path);
+	close(open(met, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	for (; left > 0 && access(path, F_OK) == 0; left -= STEP_MS)
 		nanosleep(&step, NULL);
 }
 

@@ -8,7 +8,7 @@
 . "$TESTS/helpers/stall.sh"
 
 sdkop=$BIN/tests/helpers/sdkop
-start_stalling
+start_stalling -o checkpoint.interval=1h	# no checkpoint meets the stall
 define g <<'END'
 [feature n]
 type = int64
@@ -20,12 +20,13 @@ END
 same "$(jq -c .features "$MNT/g/u1/.row")" '{"n":2}'
 ok 'what is refused adds nothing'
 
-# Of two, one leads the commit and the other waits for its turn: then both have closed.
+# Of two, the first is in the commit when the second comes, which waits for its turn: then both have closed.
 touch "$STALL_FILE"
 writers=()
 for i in 1 2; do
 	"$sdkop" put "$MNT" g "w$i" n=3 > "$DIR/said.$i" 2>&1 &
 	writers+=($!)
+	eventually 20 test -e "$STALL_FILE.met"
 done
 eventually 20 grep -q '^requests_waiting: 1' "$MNT/.featurefs/status"
 crash_daemon
