@@ -53,6 +53,10 @@ done
 stat_of() {
 	sed -n "s/^$1: //p" "$MNT/g/.stats"
 }
+has_null() {
+	[[ $(stat_of nulls) == 1 ]]
+}
+eventually 10 has_null
 same "$(stat_of features) $(stat_of entities) $(stat_of values) $(stat_of nulls)" '2 4 5 1'
 same "$(($(stat_of bytes) > 0))" 1
 matches "$(stat_of newest_age_seconds)" '^[0-9]+(\.[0-9]+)?$'

@@ -52,6 +52,11 @@ done
 mkdir "$MNT/h/e1" "$MNT/h/e2" "$MNT/h/a%2Fb"
 echo 0.5 > "$MNT/h/e1/x"
 : > "$MNT/h/e2/x"
+# Who reads the map sees that a moment after its close.
+has_null() {
+	featurectl dump -q h | grep -q null
+}
+eventually 10 has_null
 exits 0 featurectl dump h
 same "$(cat "$DIR/out")" "$(cat "$MNT"/h/a%2Fb/.row "$MNT"/h/e1/.row "$MNT"/h/e2/.row)"
 exits 0 featurectl dump h g
