@@ -261,6 +261,8 @@ static void print_serving_metrics(const struct serving_figures *figures, struct 
 	       figures->wholes_forgotten);
 	metric(out, "serving_groups_set_aside_total", "counter", "Large groups that were set aside then, so that no reader waited",
 	       figures->groups_set_aside);
+	metric(out, "serving_row_names_taken_back_total", "counter", "Names of views' rows that the kernel was made to let go of, since it held many",
+	       figures->row_names_taken_back);
 	metric_seconds(out, "serving_forgetting_seconds_total", "counter", "Time that commits waited for the kernel to forget",
 		       (double)figures->forgetting_ns / (double)CLOCK_SECOND);
 }

@@ -339,7 +339,7 @@ static void forget_changed_group(struct serving *serving, const struct catalog_g
 	if (changes_all(was, next))
 		forget_group(serving, was, node);
 	if (!next || strcmp(was->name, next->name)) {
-		if (atomic_load(&node->held) > NAMES_MAX && !serving->lacks_epoch)
+		if (sgroup_names(node) > NAMES_MAX && !serving->lacks_epoch)
 			gather_everything(&serving->forgetting);	/* else all below that name would be dropped while it is told */
 		node->is_leaving = true;
 		gather(serving, parent_of(serving, was), 0, slice_str(was->name));

@@ -103,6 +103,7 @@ int serving_new(const struct serving_options *options, struct direct *lane, stru
 	serving->views_dir = (struct snode){ .kind = NODE_VIEWS };
 	pthread_mutex_init(&serving->lock, NULL);
 	pthread_cond_init(&serving->slow_wake, NULL);
+	rows_init(serving);
 	*out = serving;
 	return 0;
 }
@@ -129,6 +130,8 @@ int serving_open(struct serving *serving, struct why *why)
 		return rc;
 	rc = fresh_start(serving);
 	if (rc == 0)
+		rc = rows_start(serving);
+	if (rc == 0)
 		rc = walker_start(serving->channel.mountpoint, &serving->walker);
 	if (rc < 0)
 		channel_stop(&serving->channel);
@@ -142,6 +145,7 @@ int serving_run(struct serving *serving)
 	int rc = channel_run(&serving->channel);
 
 	fresh_stop(serving);
+	rows_stop(serving);
 	atomic_store(&serving->is_open, false);
 	atomic_store(&serving->is_over, true);
 	return rc;
@@ -157,6 +161,7 @@ void serving_free(struct serving *serving)
 	if (!serving)
 		return;
 	fresh_stop(serving);
+	rows_stop(serving);
 	walker_stop(serving->walker);
 	channel_close(&serving->channel);
 	serving_nodes_free(serving);
@@ -164,6 +169,7 @@ void serving_free(struct serving *serving)
 	buf_release(&serving->forgetting.names);
 	buf_release(&serving->aside);
 	pthread_cond_destroy(&serving->slow_wake);
+	rows_release(serving);
 	pthread_mutex_destroy(&serving->lock);
 	free(serving);
 }
@@ -178,6 +184,7 @@ void serving_figures(struct serving *serving, struct serving_figures *out)
 	out->names_forgotten = atomic_load(&serving->names_forgotten);
 	out->wholes_forgotten = atomic_load(&serving->wholes_forgotten);
 	out->groups_set_aside = atomic_load(&serving->groups_set_aside);
+	out->row_names_taken_back = atomic_load(&serving->row_names);
 	out->forgetting_ns = atomic_load(&serving->forgetting_ns);
 	out->nodes = atomic_load(&serving->nodes);
 	out->node_bytes = atomic_load(&serving->node_bytes);

@@ -48,7 +48,8 @@ struct serving_figures {
 	uint64_t ring_requests;			/* of them, those that came by io_uring */
 	uint64_t names_forgotten;		/* that the kernel was told to forget one by one */
 	uint64_t wholes_forgotten;		/* how often it was told to forget everything */
-	uint64_t groups_set_aside;			/* large ones, so that no reader waits for the kernel to throw them away */
+	uint64_t groups_set_aside;		/* large ones, so that no reader waits for the kernel to throw them away */
+	uint64_t row_names_taken_back;		/* of views, because the kernel holds many */
 	uint64_t forgetting_ns;			/* that commits have waited for that */
 	uint64_t nodes, node_bytes;		/* now; bytes with the texts */
 };

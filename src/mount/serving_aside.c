@@ -63,8 +63,7 @@ static void let_all_go(struct serving *serving)
 
 static void take_large_locked(struct serving *serving, struct sgroup *grp, struct buf *names)
 {
-	if (grp->is_decoy || grp->node.kind != NODE_GROUP || atomic_load_explicit(&grp->held, memory_order_relaxed) < HELD_MIN ||
-	    !buf_reserve(&serving->aside, sizeof grp))
+	if (grp->is_decoy || grp->node.kind != NODE_GROUP || sgroup_names(grp) < HELD_MIN || !buf_reserve(&serving->aside, sizeof grp))
 		return;
 	buf_append(&serving->aside, &grp, sizeof grp);
 	buf_printf(names, ASIDE "%" PRIu32 ".%u", grp->id, serving->aside_turn);

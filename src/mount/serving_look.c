@@ -195,6 +195,8 @@ static int look_entity(struct serving *serving, struct sgroup *grp, struct slice
 	if (rc < 0)
 		return rc;
 	rc = serving_fill(serving, &view, &target, &none, &st);
+	if (rc == -ENOENT)
+		atomic_fetch_add_explicit(&grp->missed, 1, memory_order_relaxed);
 	if (rc == 0) {
 		entity = sentity_look(serving, grp, hash, name, &glance, &keeps);
 		if (entity)

@@ -96,9 +96,12 @@ static struct sgroup *make_group_locked(struct serving *serving, uint32_t id, en
 	grp->refs = 0;
 	grp->is_decoy = is_decoy;
 	grp->is_aside = grp->is_leaving = false;
-	for (uint16_t i = 0; i < SERVING_FORMS; i++)
+	for (uint16_t i = 0; i < SERVING_FORMS; i++) {
 		grp->forms[i] = (struct snode){ .kind = NODE_FORM, .slot = i };
+		grp->absent[i] = 0;
+	}
 	atomic_init(&grp->held, 0);
+	atomic_init(&grp->missed, 0);
 	for (int i = 0; i < SERVING_SHARDS; i++) {
 		grp->shards[i] = (struct shard){ 0 };
 		pthread_mutex_init(&grp->shards[i].lock, NULL);
@@ -515,6 +518,8 @@ struct fresh *fresh_make(struct serving *serving, struct sgroup *grp, enum node_
 	fresh->text = NULL;
 	fresh->len = 0;
 	fresh->made_ns = 0;
+	fresh->row_next = NULL;
+	fresh->row_prev = NULL;
 	fresh->key_len = (uint16_t)key.len;
 	if (key.len)
 		memcpy(fresh->key, key.data, key.len);
@@ -562,8 +567,10 @@ static void forget_fresh(struct serving *serving, struct fresh *fresh, uint64_t 
 	pthread_mutex_lock(&serving->lock);
 	fresh->node.lookups -= n < fresh->node.lookups ? n : fresh->node.lookups;
 	is_last = fresh->node.lookups == 0;
-	if (is_last)
+	if (is_last) {
 		unlist_fresh(fresh);
+		rows_remove_locked(serving, fresh);
+	}
 	if (is_last && fresh->grp) {
 		fresh->grp->refs--;
 		settle_group_locked(serving, fresh->grp);
@@ -746,6 +753,7 @@ void serving_nodes_free(struct serving *serving)
 		struct fresh *fresh = serving->fresh;
 
 		unlist_fresh(fresh);
+		rows_remove_locked(serving, fresh);
 		free_fresh(serving, fresh);
 	}
 	for (int i = 0; i < SERVING_GROUP_CHAINS; i++) {

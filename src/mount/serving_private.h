@@ -27,6 +27,7 @@ enum {
 	SERVING_GROUP_CHAINS = 256,
 	SERVING_MARKS = 16384,		/* for entities, by hash: two that share one are only asked for once more than needed */
 	SERVING_GROUP_MARKS = 1024,
+	SERVING_ABSENT = 1024,
 	SERVING_HASH_SHIFT = 60,	/* the hash's highest bits choose the shard, */
 	SERVING_MARK_SHIFT = 40,	/* these the mark, the lowest ones the chain */
 };
@@ -69,6 +70,8 @@ struct sgroup {
 	uint32_t id;
 	uint32_t refs;			/* [G] entities, fresh files, whoever works with it */
 	atomic_size_t held;		/* entities and versions */
+	atomic_size_t missed;		/* names that were asked for in vain: the kernel remembers those too */
+	uint32_t absent[SERVING_FORMS];	/* [G] of a view: so many in its directories */
 	bool is_decoy;			/* stands in for a group that is aside: a node of its own, of which the kernel keeps nothing */
 	bool is_aside;			/* [G] its name leads to decoys: serving_aside.c */
 	bool is_leaving;		/* of the thread that leads the commit: it loses its name */
@@ -111,6 +114,7 @@ struct fresh {
 	char *text;			/* [G] NULL until it is rendered */
 	size_t len;			/* [G] */
 	int64_t made_ns;		/* of a row of a view */
+	struct fresh *row_next, **row_prev;	/* [G] of such a row, if its name is listed in serving->rows; else NULL */
 	uint16_t key_len;
 	char key[];			/* of a row of a view */
 };
@@ -133,6 +137,18 @@ struct forgetting {
 	bool is_all;			/* too many: everything is forgotten at once */
 };
 
+/* Names of views' rows that the kernel may hold, the oldest one first: serving_rows.c. */
+struct rows {
+	struct fresh *first, **last;	/* [G] */
+	size_t n;			/* [G] */
+	uint64_t absent[SERVING_ABSENT];	/* [G] hashes of names that were asked for in vain; 0: none */
+	bool has_full;			/* [G] a directory with too many of those */
+	pthread_t thread;
+	pthread_cond_t wake;		/* with lock */
+	bool has_thread, stops;		/* [G] */
+	bool lacks_prune;		/* of the thread: the kernel does not know how to let go of nodes by their numbers */
+};
+
 struct serving_dir;
 
 struct serving {
@@ -146,6 +162,7 @@ struct serving {
 	pthread_mutex_t lock;
 	struct sgroup *groups[SERVING_GROUP_CHAINS];	/* [G] */
 	struct fresh *fresh;		/* [G] all of them */
+	struct rows rows;
 	struct serving_dir *dirs;	/* [G] all that are open */
 	struct mark root_mark, group_marks[SERVING_GROUP_MARKS], marks[SERVING_MARKS];
 	atomic_int_fast64_t changed_ns;	/* when groups last came, went or were renamed */
@@ -161,7 +178,7 @@ struct serving {
 	bool has_slow, slow_stops;	/* [G] */
 	bool slow_trims;		/* [G] there is memory to be given back */
 	atomic_uint_fast64_t most_bytes;	/* of nodes, since memory was last given back */
-	atomic_uint_fast64_t requests, lookups, reads, names_forgotten, wholes_forgotten, groups_set_aside, forgetting_ns;
+	atomic_uint_fast64_t requests, lookups, reads, names_forgotten, wholes_forgotten, groups_set_aside, row_names, forgetting_ns;
 	atomic_uint_fast64_t nodes, node_bytes;
 };
 
@@ -231,6 +248,12 @@ struct fresh *fresh_make(struct serving *serving, struct sgroup *grp, enum node_
 /* A group that the kernel may know, held; NULL. */
 struct sgroup *sgroup_find(struct serving *serving, uint32_t id);
 void sgroup_drop(struct serving *serving, struct sgroup *grp);
+/* How many names below it the kernel may know at most. */
+static inline size_t sgroup_names(const struct sgroup *grp)
+{
+	return atomic_load_explicit(&grp->held, memory_order_relaxed) + atomic_load_explicit(&grp->missed, memory_order_relaxed);
+}
+
 struct shard *shard_of(struct sgroup *grp, uint64_t hash);
 struct sentity *sentity_find_locked(struct shard *shard, uint64_t hash, struct slice name);
 /* Takes a version that stands at `index` of its entity's list out of it. */
@@ -266,6 +289,18 @@ int serving_look_group(struct serving *serving, struct slice name, enum node_kin
 
 int serving_look_in_view(struct serving *serving, struct sgroup *grp, const char *name, struct fuse_entry_param *out);
 int serving_look_in_form(struct serving *serving, fuse_req_t req, const struct snode *form, const char *name, struct fuse_entry_param *out);
+
+/* ---- serving_rows.c: the names of views' rows ---- */
+
+/* A row that somebody has looked up. */
+void rows_add(struct serving *serving, struct fresh *row);
+/* A name under which there is none. */
+void rows_add_absent(struct serving *serving, struct sgroup *view, unsigned form, struct slice key);
+void rows_remove_locked(struct serving *serving, struct fresh *row);
+void rows_init(struct serving *serving);
+int rows_start(struct serving *serving);
+void rows_stop(struct serving *serving);
+void rows_release(struct serving *serving);
 
 /* ---- serving_aside.c: large groups while everything is forgotten; the first three are the commit's ---- */
 

@@ -2,7 +2,8 @@
 /*
  * .views of the serving mount. The directories are kept by the kernel like all others, until the catalog changes. A row of a view is made of values of
  * several groups, any of which may change it, so that it is not kept at all: each lookup makes the row, from one snapshot, into a node of its
- * own, and so each open shows what was true at some moment of it. Many rows are asked for at once by .lookup: serving_batch.c.
+ * own, and so each open shows what was true at some moment of it; their names are taken back in time (serving_rows.c). Many rows are asked for
+ * at once by .lookup: serving_batch.c.
  */
 #include "mount/serving_private.h"
 
@@ -61,6 +62,8 @@ static int fill_row(struct serving *serving, const struct serve_view *view, cons
 	/* The name is asked for again each time; the node, which shows that one text, need not be. */
 	if (rc == 0)
 		serving_set_entry(serving, &fresh->node, &st, 0, SERVING_LONG, out);
+	if (rc == 0)
+		rows_add(serving, fresh);
 	else if (fresh)
 		snode_forget(serving, &fresh->node, 1);
 	return rc;
@@ -105,6 +108,8 @@ int serving_look_in_form(struct serving *serving, fuse_req_t req, const struct s
 		memcpy(target.entity, name, target.entity_len + 1);
 		rc = look_row(serving, req, &view, node, &target, out);
 	}
+	if (rc == -ENOENT)
+		rows_add_absent(serving, node, form->slot, slice_str(name));
 	serve_end(&view);
 	return rc;
 }

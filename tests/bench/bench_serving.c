@@ -5,7 +5,8 @@
  *	warm SERVING TMPFS	open, read and close of what the kernel holds, beside the same tree in memory
  *	cold SERVING NULL	the first open, read and close of each file, beside a null file system that gives the same replies
  *	update EDITING SERVING ALONE	what the kernel has to be told costs a change, beside a store that is mounted only once (ALONE)
- *	load EDITING SERVING ALONE	a load of new values for all that the kernel holds, which is very much, beside the same on ALONE
+ *	load EDITING SERVING ALONE	a load of new values for all that the kernel holds, which is very much, beside the same on ALONE; and rows
+ *				of a view, opened by their names
  *	memory EDITING SERVING PID	what the daemon PID holds while each of very many files is read once; --drop 1: and when the kernel has dropped them
  *	ring SERVING OTHER	cold reads of several clients by io_uring on SERVING, beside those of another daemon's serving mount
  *	batch EDITING SERVING FOLDER	10 values of 100 entities by each way there is, beside Redis, whose socket goes to FOLDER
@@ -25,7 +26,7 @@
 #endif
 
 enum {
-	UPDATED = 1000, LOAD_TEXT = 32, LOOKED_AT = 20000, CLIENTS_MAX = 4, BATCH = 100, COLUMNS = 10, ANSWER_MAX = 1 << 20,
+	UPDATED = 1000, LOAD_TEXT = 32, LOOKED_AT = 20000, VIEWED = 100000, CLIENTS_MAX = 4, BATCH = 100, COLUMNS = 10, ANSWER_MAX = 1 << 20,
 	PATH_BYTES = 2 * CALLS_PATH_MAX, GIVES_BACK = 256 << 20,
 };
 
@@ -361,8 +362,8 @@ struct beside {
 	atomic_bool is_over;
 	atomic_uint n_begun;		/* readers */
 	long number;			/* that the load brings */
-	double slowest_write, slowest_read[CLIENTS_MAX];	/* us */
-	pthread_t writer, readers[CLIENTS_MAX];
+	double slowest_write, slowest_read[CLIENTS_MAX], slowest_row;	/* us */
+	pthread_t writer, readers[CLIENTS_MAX], viewer;
 };
 
 static void load_text(long number, char text[LOAD_TEXT])
@@ -429,9 +430,58 @@ static void *read_beside(void *arg)
 	return NULL;
 }
 
+static long viewed(void)
+{
+	return entities < VIEWED ? entities : VIEWED;
+}
+
+static bool is_row_loaded(const char *mount, long entity, const char *text)
+{
+	char path[PATH_BYTES], name[BENCH_NAME_MAX], got[1024];
+	const char *value;
+	ssize_t n;
+	int fd;
+
+	bench_entity_name((uint64_t)entity, name);
+	snprintf(path, sizeof(path), "%s/.views/loaded/json/%s", mount, name);
+	fd = open(path, O_RDONLY);
+	n = fd < 0 ? -1 : read(fd, got, sizeof(got) - 1);
+	if (n <= 0 || close(fd) < 0)
+		bench_die("%s: no row, or %s", path, strerror(errno));
+	got[n] = '\0';
+	value = strstr(got, "\"n\": ");
+	if (!value)
+		bench_die("%s: %s", path, got);
+	return strtol(value + 5, NULL, 10) == strtol(text, NULL, 10);
+}
+
+static void *view_beside(void *arg)
+{
+	struct beside *beside = arg;
+	uint64_t seed = UINT64_C(88172645463325252);
+	bool has_begun = false;
+	char text[LOAD_TEXT];
+
+	load_text(beside->number, text);
+	while (!atomic_load(&beside->is_over)) {
+		long entity = (long)(bench_random(&seed) % (uint64_t)viewed());
+		int64_t begin = clock_monotonic();
+		bool is_new = is_row_loaded(beside->serving, entity, text);
+		double us = us_since(begin);
+
+		beside->slowest_row = us > beside->slowest_row ? us : beside->slowest_row;
+		if (has_begun && !is_new)
+			bench_die("the view's row of entity %ld shows an old value after another one has shown its new one", entity);
+		has_begun = is_new;
+	}
+	return NULL;
+}
+
 static void begin_beside(struct beside *beside)
 {
 	if (pthread_create(&beside->writer, NULL, write_beside, beside))
+		bench_die("no thread");
+	if (beside->serving && pthread_create(&beside->viewer, NULL, view_beside, beside))
 		bench_die("no thread");
 	for (int i = 0; beside->serving && i < CLIENTS_MAX; i++)
 		if (pthread_create(&beside->readers[i], NULL, read_beside, beside))
@@ -442,6 +492,8 @@ static void end_beside(struct beside *beside)
 {
 	atomic_store(&beside->is_over, true);
 	pthread_join(beside->writer, NULL);
+	if (beside->serving)
+		pthread_join(beside->viewer, NULL);
 	for (int i = 0; beside->serving && i < CLIENTS_MAX; i++)
 		pthread_join(beside->readers[i], NULL);
 	qsort(beside->slowest_read, CLIENTS_MAX, sizeof(double), bench_compare);
@@ -495,7 +547,7 @@ static double run_load(const char *mount, long number)
 
 static void make_beside(const char *mount)
 {
-	char path[PATH_BYTES];
+	char path[PATH_BYTES], view[128];
 
 	snprintf(path, sizeof(path), "%s/beside", mount);
 	if (mkdir(path, 0755) < 0)
@@ -505,6 +557,19 @@ static void make_beside(const char *mount)
 	snprintf(path, sizeof(path), "%s/beside/e", mount);
 	if (mkdir(path, 0755) < 0)
 		bench_die("%s: %s", path, strerror(errno));
+	snprintf(path, sizeof(path), "%s/.views/loaded", mount);
+	if (mkdir(path, 0755) < 0)
+		bench_die("%s: %s", path, strerror(errno));
+	snprintf(path, sizeof(path), "%s/.views/loaded/.schema", mount);
+	snprintf(view, sizeof(view), "[view]\n[columns]\nn = " BENCH_GROUP "/f%d\n", BENCH_INT);
+	put_text(path, view, strlen(view));
+}
+
+/* Each row of the view by its name, old or new. */
+static void view_each(const char *mount)
+{
+	for (long i = 0; i < viewed(); i++)
+		is_row_loaded(mount, i, "0");
 }
 
 /* us */
@@ -521,13 +586,13 @@ static double timed_load(struct beside *beside)
 
 /*
  * Holds all files, loads over them on both sides in turns, and looks whether all is new. The figure is what commits have waited for the kernel to
- * forget, as the daemon counts it, for the time that a load takes is uneven by more than that; and the longest open, read and close of readers beside
- * it. A second load of each round is without readers on both sides, and shows what the held files cost the load itself.
+ * forget, as the daemon counts it, for the time that a load takes is uneven by more than that; and the longest open, read and close of readers of files,
+ * and of one of a view's rows, beside it. A second load of each round is without readers on both sides, and shows what the held files cost the load itself.
  */
 static void bench_load(char **mounts)
 {
-	struct bench_figure figure = figure_of("", 100), longest = figure_of("", 100), alone = figure_of("", 1.3);
-	char name[64], longest_name[64], alone_name[64], metrics[PATH_BYTES], text[LOAD_TEXT];
+	struct bench_figure figure = figure_of("", 100), longest = figure_of("", 100), row = figure_of("", 100), alone = figure_of("", 1.3);
+	char name[64], longest_name[64], row_name[64], alone_name[64], metrics[PATH_BYTES], text[LOAD_TEXT];
 	uint64_t seed = 7919;
 
 	snprintf(name, sizeof(name), "load, %ldk files held: ms to forget them", entities / 1000);
@@ -535,6 +600,9 @@ static void bench_load(char **mounts)
 	snprintf(alone_name, sizeof(alone_name), "load, %ldk files held, to one with none", entities / 1000);
 	longest.name = longest_name;
 	longest.unit = "ms";
+	snprintf(row_name, sizeof(row_name), "load, %ldk rows of a view opened: longest, ms", viewed() / 1000);
+	row.name = row_name;
+	row.unit = "ms";
 	alone.name = alone_name;
 	alone.unit = "ms";
 	snprintf(metrics, sizeof(metrics), "%s/.featurefs/metrics", mounts[0]);
@@ -550,6 +618,9 @@ static void bench_load(char **mounts)
 
 		read_each(mounts[1]);
 		printf("# %ld files read in %.1f s\n", entities, us_since(begin) / 1e6);
+		begin = clock_monotonic();
+		view_each(mounts[1]);
+		printf("# %ld rows of a view opened by their names in %.1f s\n", viewed(), us_since(begin) / 1e6);
 		forgotten = number_in(metrics, "featurefs_serving_forgetting_seconds_total ");
 		wholes = number_in(metrics, "featurefs_serving_wholes_forgotten_total ");
 		for (int i = 0; i < 2; i++)
@@ -564,6 +635,7 @@ static void bench_load(char **mounts)
 				bench_die("an old value is shown after the load");
 		bench_round(&figure, forgotten * 1e3, 1);
 		bench_round(&longest, sides[0].slowest_read[CLIENTS_MAX - 1] / 1e3, 1);
+		bench_round(&row, sides[0].slowest_row / 1e3, 1);
 		bench_round(&alone, quiet_us[0] / 1e3, quiet_us[1] / 1e3);
 		printf("# a load of %ld rows %.0f ms, without a serving mount %.0f ms; all was forgotten at once %.0f times; the slowest of other "
 		       "writes beside it %.1f ms, without a serving mount %.1f ms; the slowest read of one reader %.1f ms, of the %d others %.1f ms; "
@@ -573,6 +645,7 @@ static void bench_load(char **mounts)
 	}
 	bench_print(&figure);
 	bench_print(&longest);
+	bench_print(&row);
 	bench_print(&alone);
 }
 

@@ -4,7 +4,7 @@
  *
  *	drop	messages that make the kernel forget names are lost: readers of the serving mount must then be caught with old values
  *	late	answers and messages wait for a random while, so that what crosses on its way crosses more often
- *	old	the kernel is one that does not know how to forget everything at once
+ *	old	the kernel is one that does not know how to forget everything at once, nor how to let go of nodes by their numbers
  *
  * It is read once, at the first message.
  */
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NOTIFY_INVAL_ENTRY = 3, NOTIFY_INC_EPOCH = 8, LATE_MAX_NS = 400000 };
+enum { NOTIFY_INVAL_ENTRY = 3, NOTIFY_INC_EPOCH = 8, NOTIFY_PRUNE = 9, LATE_MAX_NS = 400000 };
 
 struct head {
 	uint32_t len;
@@ -92,7 +92,7 @@ static ssize_t judge(int fd, const void *bytes, size_t len)
 	dawdle();
 	if (head.unique != 0)
 		return -1;
-	if (head.code == NOTIFY_INC_EPOCH && is_old)
+	if ((head.code == NOTIFY_INC_EPOCH || head.code == NOTIFY_PRUNE) && is_old)
 		return -2;
 	return drops && (head.code == NOTIFY_INC_EPOCH || head.code == NOTIFY_INVAL_ENTRY) ? (ssize_t)head.len : -1;
 }

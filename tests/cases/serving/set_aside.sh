@@ -55,6 +55,19 @@ same "$(getfattr --only-values -n user.ttl "$SRV/g")" 100d
 absent "$SRV/.aside-1" "$SRV/.aside-1.1" "$SRV/.aside-"
 ok 'a large group is kept'
 
+/usr/bin/python3 -c '
+import os, sys
+for i in range(1500):
+    assert not os.path.exists("%s/nobody%d" % (sys.argv[1], i))
+' "$SRV/small"
+aside=$(counter groups_set_aside_total)
+setfattr -n user.ttl -v 99d "$MNT/g"
+(($(counter groups_set_aside_total) - aside >= 2)) || fail 'a group of which the kernel remembers many absent names was not set aside'
+absent "$SRV/small/nobody1" "$SRV/small/nobody2000"
+same "$(cat "$SRV/small/e/n")" 1
+hold g 2
+ok 'and one that was asked for many absent names'
+
 cat > "$DIR/reader.py" << 'END'
 import os, random, sys, time
 root, entities, how, stop = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
