@@ -41,6 +41,8 @@ enum {
 	NOTIFY_INC_EPOCH = 8,		/* the kernel's number of the message */
 };
 
+#define NOBODY ".nobody"	/* a name that no directory has */
+
 /* What `tell` is told. */
 struct forget_item {
 	fuse_ino_t parent, ino;
@@ -109,7 +111,10 @@ static void give_up(struct serving *serving, int rc)
 	channel_stop(&serving->channel);
 }
 
-/* `ino`: a directory that only loses its attributes, if the kernel knows it; 0: the name is dropped. */
+/*
+ * `ino`: a directory that only loses its attributes, if the kernel knows it; 0: the name is dropped. To drop the name waits for the lookup that brings
+ * a directory just now, and whoever asked for it may stand in it.
+ */
 static void tell(struct serving *serving, fuse_ino_t parent, fuse_ino_t ino, struct slice name)
 {
 	struct fuse_session *session;
@@ -119,8 +124,11 @@ static void tell(struct serving *serving, fuse_ino_t parent, fuse_ino_t ino, str
 		return;
 	session = serving->channel.session;
 	rc = ino ? fuse_lowlevel_notify_inval_inode(session, ino, -1, 0) : -ENOENT;
-	if (rc == -ENOENT && parent)
+	if (rc == -ENOENT && parent) {
 		rc = fuse_lowlevel_notify_inval_entry(session, parent, name.data, name.len);
+		if (ino)
+			fuse_lowlevel_notify_inval_inode(session, ino, -1, 0);
+	}
 	atomic_fetch_add_explicit(&serving->names_forgotten, 1, memory_order_relaxed);
 	if (!is_done(rc))
 		give_up(serving, rc);
@@ -272,12 +280,13 @@ static void forget_group(struct serving *serving, const struct catalog_group *gr
 
 /*
  * Who stands in an entity's directory, or holds it open, goes by the permissions that the kernel keeps of that directory; its name is not looked at
- * again, so forgetting names does not help. Directories are told one by one, a shard at a time.
+ * again, so forgetting names does not help. Directories are told one by one, a shard at a time, once the lookups that are under way have brought theirs.
  */
 static void forget_rights(struct serving *serving, struct sgroup *node)
 {
 	struct fuse_session *session = serving->channel.session;
 
+	fuse_lowlevel_notify_inval_entry(session, snode_ino(serving, &node->node), NOBODY, strlen(NOBODY));
 	for (int i = 0; i < SERVING_SHARDS; i++) {
 		struct shard *shard = &node->shards[i];
 		struct buf inos = { 0 };
