@@ -140,7 +140,10 @@ static bool is_healthy(struct lane *lane)
 	return !lane->is_attached || !lane->topic_is_gone;
 }
 
-/* Leaves the group, so that others needn't wait until its session has run out; if the coordinator doesn't answer, they must. */
+/*
+ * Leaves the group, so that others needn't wait until its session has run out; if the coordinator doesn't answer, they must. Messages that were
+ * fetched come through the same queue, and a call that serves callbacks only would make the library abort at one.
+ */
 static void leave_group(struct lane *lane)
 {
 	int64_t until_ns = clock_monotonic() + LEAVE_NS;
@@ -148,8 +151,12 @@ static void leave_group(struct lane *lane)
 	rd_kafka_error_t *error = rd_kafka_consumer_close_queue(lane->rk, queue);
 
 	lane->is_closing = true;
-	while (!error && !rd_kafka_consumer_closed(lane->rk) && clock_monotonic() < until_ns)
-		rd_kafka_queue_poll_callback(queue, 50);
+	while (!error && !rd_kafka_consumer_closed(lane->rk) && clock_monotonic() < until_ns) {
+		rd_kafka_message_t *msg = rd_kafka_consume_queue(queue, 50);
+
+		if (msg)
+			rd_kafka_message_destroy(msg);
+	}
 	lane->is_closing = false;
 	rd_kafka_error_destroy(error);
 	rd_kafka_queue_destroy(queue);

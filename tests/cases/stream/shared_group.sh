@@ -99,3 +99,20 @@ eventually 60 assigned a 4
 eventually 60 has a "$made"
 consistent a
 ok 'it comes back, and the other goes'
+
+# It leaves while messages flow: some are fetched and not taken yet.
+"$BIN/tests/kafka/produce" "$BROKERS" events 1000000 partitions=4 rate=20000 &
+producer=$!
+flows() {
+	(($(number a messages) > had))
+}
+for _ in 1 2; do
+	had=$(number a messages)
+	eventually 60 flows
+	stop_daemon
+	begin a
+	eventually 60 assigned a 4
+done
+kill "$producer"
+wait "$producer" || true
+ok 'it leaves while messages flow'
