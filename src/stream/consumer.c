@@ -514,6 +514,14 @@ int consumer_learn(struct lane *lane, struct why *why)
 	return set_size(lane, n);
 }
 
+/* Where the partitions end that others of a group read, and how far they are, is nothing that is known here. */
+static void forget_marks_of_others(struct lane *lane)
+{
+	for (int32_t i = 0; lane->def.group && i < lane->n_parts; i++)
+		if (!lane->parts[i].is_assigned)
+			lane->parts[i].low = lane->parts[i].high = -1;
+}
+
 int consumer_attach(struct lane *lane, struct why *why)
 {
 	static const struct wanted all = { .all = true };
@@ -527,6 +535,7 @@ int consumer_attach(struct lane *lane, struct why *why)
 		return rc;
 	lane->is_attached = true;
 	lane->refresh_ns = clock_monotonic();
+	forget_marks_of_others(lane);
 	consumer_show(lane);
 	return 0;
 }
@@ -694,6 +703,7 @@ int consumer_look(struct lane *lane, struct why *why)
 		rc = load_positions(lane, &all, &has_begun);
 	if (rc == 0)
 		rc = ask_marks(lane, &all, why);
+	forget_marks_of_others(lane);
 	consumer_show(lane);
 	return rc;
 }

@@ -72,6 +72,7 @@ define g <<< "$definition"
 b=$daemon_pid
 eventually 60 assigned b 2
 eventually 60 assigned a 2
+same "$(grep -c '^partition.* low - high - lag - unassigned$' "$DIR/b/.featurefs/lanes/g.events/status")" 2 'lag of partitions that others read'
 make_events 400
 eventually 60 all_there
 ok 'two share the partitions'
