@@ -77,9 +77,11 @@ static int parse_places(struct slice text, int64_t *next, int32_t n_parts, struc
 
 		if (!colon || num_parse_u64(slice_of(at, (size_t)(colon - at)), &partition) < 0 ||
 		    num_parse_u64(slice_of(colon + 1, (size_t)(stop - colon - 1)), &offset) < 0 || offset > INT64_MAX)
-			return why_fail(why, EINVAL, "it is earliest, latest, a time, or PARTITION:OFFSET,...");
+			return why_fail(why, EINVAL, "it is earliest, latest, a time like 2026-11-23T04:00:00Z, or PARTITION:OFFSET,...");
 		if (n_parts && partition >= (uint64_t)n_parts)
 			return why_fail(why, ENOENT, "the topic has no partition %" PRIu64, partition);
+		if (next && next[partition] >= 0)
+			return why_fail(why, EINVAL, "partition %" PRIu64 " stands twice", partition);
 		if (next)
 			next[partition] = (int64_t)offset;
 		at = stop + 1;

@@ -85,7 +85,7 @@ static int read_keys(const struct catalog_section *section, struct definition *d
 		rc = def->group ? 0 : -ENOMEM;
 	}
 	if (rc == 0 && whence_parse(slice_str(start ? start : "earliest"), &def->start) < 0)
-		rc = why_fail(why, EINVAL, "start = %.64s: it is earliest, latest or a time", start);
+		rc = why_fail(why, EINVAL, "start = %.64s: it is earliest, latest, or a time like 2026-11-23T04:00:00Z", start);
 	return rc < 0 ? rc : read_reset(find_key(section, "reset"), &def->reset, why);
 }
 

@@ -73,6 +73,10 @@ expect_fail EINVAL bash -c "cat '$DIR/lines' > '$MNT/.featurefs/lanes/g.events/c
 same "$(grep -c '^state: ' "$MNT/.featurefs/lanes/g.events/status")" 1 'a command is shown as one line'
 expect_fail EINVAL bash -c "echo seek > '$MNT/.featurefs/lanes/g.events/control'"
 expect_fail EINVAL bash -c "echo seek 0:x > '$MNT/.featurefs/lanes/g.events/control'"
+expect_fail EINVAL bash -c "echo seek 2026-11-29 > '$MNT/.featurefs/lanes/g.events/control'"
+matches "$(lane g.events notice)" 'seek 2026-11-29: it is earliest, latest, a time like 2026-11-23T04:00:00Z, or PARTITION:OFFSET,...'
+expect_fail EINVAL bash -c "echo seek 0:1,0:2 > '$MNT/.featurefs/lanes/g.events/control'"
+matches "$(lane g.events notice)" 'seek 0:1,0:2: partition 0 stands twice'
 expect_fail EINVAL bash -c "echo pause now > '$MNT/.featurefs/lanes/g.events/control'"
 expect_fail ENOENT bash -c "echo seek 2:0 > '$MNT/.featurefs/lanes/g.events/control'"
 matches "$(lane g.events notice)" 'seek 2:0: the topic has no partition 2'

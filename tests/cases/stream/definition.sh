@@ -31,7 +31,7 @@ refused $'topic = t\nevent_time = $..' 'stream s.*event_time'
 refused $'topic = t\nevent_time_unit = weeks' 'stream s.*event_time_unit'
 refused $'topic = t\nfeature.m = $.m' 'feature.m|feature "m"|m'
 refused $'topic = t\nfeature.n = a[b' 'stream s.*feature.n'
-refused $'topic = t\nstart = yesterday' 'stream s.*start = yesterday: it is earliest, latest or a time'
+refused $'topic = t\nstart = yesterday' 'stream s.*start = yesterday: it is earliest, latest, or a time like 2026-11-23T04:00:00Z'
 refused $'topic = t\nreset = maybe' 'stream s.*reset = maybe: it is earliest, latest or stop'
 refused $'topic = t\ndead_letter_topic = t' "stream s.*dead_letter_topic is the stream's own topic"
 refused $'topic = t\nspeed = 3' 'no key "speed"'
