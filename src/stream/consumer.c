@@ -44,8 +44,16 @@ static void take_error(rd_kafka_t *rk, int err, const char *text, void *arg)
 		lane->client_code = err;
 	}
 	pthread_mutex_unlock(&lane->lock);
+	if (err == RD_KAFKA_RESP_ERR__BAD_MSG)
+		consumer_note_unreadable(lane, text);
 	if (rd_kafka_fatal_error(rk, NULL, 0))
 		lane->must_reopen = true;
+}
+
+void consumer_note_unreadable(struct lane *lane, const char *text)
+{
+	snprintf(lane->unreadable, sizeof lane->unreadable, "%s", text);
+	lane->unreadable_ns = clock_monotonic();
 }
 
 static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *arg);
@@ -119,6 +127,7 @@ int consumer_open(struct lane *lane, struct why *why)
 	queue = rd_kafka_queue_get_consumer(lane->rk);
 	lane->topic = rd_kafka_topic_new(lane->rk, lane->def.topic, NULL);
 	lane->is_attached = lane->must_reopen = lane->all_down = false;
+	lane->unreadable[0] = '\0';
 	pthread_mutex_lock(&lane->lock);
 	lane->queue = queue;
 	lane->client_error[0] = '\0';

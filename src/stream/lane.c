@@ -20,6 +20,7 @@
 #define RETRY CLOCK_SECOND
 #define REFRESH (10 * CLOCK_SECOND)	/* between two looks at the topic */
 #define REFRESH_PAUSED (5 * CLOCK_SECOND)
+#define SAID_AGAIN (40 * CLOCK_SECOND)	/* librdkafka repeats what it has said after 30 seconds */
 #define NEVER INT64_MAX
 
 enum { DRAIN = 256 };			/* messages between two looks around */
@@ -257,6 +258,8 @@ static void take_error(struct lane *lane, const rd_kafka_message_t *msg)
 		   err == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED || kafka_is_unknown(err)) {
 		lane->must_reopen = true;
 	} else {
+		if (err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+			consumer_note_unreadable(lane, rd_kafka_message_errstr(msg));
 		lane_notice(lane, "partition %" PRId32 ": %s", msg->partition, rd_kafka_message_errstr(msg));
 	}
 }
@@ -288,6 +291,8 @@ static int take_message(struct lane *lane, rd_kafka_message_t *msg)
 		take_error(lane, msg);
 	else
 		lane->all_down = false;
+	if (!msg->err)
+		lane->unreadable[0] = '\0';
 	if (part && part->is_assigned)
 		check_seam(lane, part, msg);
 	if (part && part->is_assigned && !lane->must_reopen && msg->offset >= part->next)
@@ -447,7 +452,11 @@ static void tick(struct lane *lane, int64_t now_ns)
 		look_at_topic(lane);
 		lane->refresh_ns = clock_monotonic();
 	}
-	if (!lane->all_down && !lane->must_reopen)
+	if (lane->all_down || lane->must_reopen)
+		return;
+	if (lane->unreadable[0] && now_ns - lane->unreadable_ns < SAID_AGAIN)
+		lane_show(lane, LANE_BLOCKED, "what the brokers send can't be read: %s", lane->unreadable);
+	else
 		lane_show(lane, LANE_RUNNING, "%s", "");
 }
 

@@ -329,6 +329,8 @@ struct lane {
 	rd_kafka_topic_t *topic;
 	bool must_reopen, must_redo;
 	bool all_down;			/* librdkafka said that no broker answers */
+	char unreadable[256];		/* its words of an answer that it can't take, a message larger than it may be; empty: a message came since */
+	int64_t unreadable_ns;		/* monotonic: when it said so */
 	struct partition *parts;
 	int32_t n_parts;
 	bool has_seen_topic, topic_is_gone, is_attached, is_closing;
@@ -398,6 +400,7 @@ void consumer_look_at_marks(struct lane *lane);		/* as the fetches tell */
 int consumer_ask_marks(struct lane *lane, struct why *why);	/* of what is assigned, from the brokers: for while nothing is fetched */
 int consumer_check_places(struct lane *lane, const int64_t *next, struct why *why);	/* -ERANGE: an offset that the topic has not */
 void consumer_note_end(struct lane *lane, int32_t partition, int64_t offset);
+void consumer_note_unreadable(struct lane *lane, const char *text);
 int consumer_look(struct lane *lane, struct why *why);	/* where the topic and the lane stand, without reading */
 void consumer_recall(struct lane *lane);
 void consumer_show(struct lane *lane);

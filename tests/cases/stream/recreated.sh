@@ -42,6 +42,18 @@ number 5 1
 eventually 30 test -e "$MNT/g/u5/n"
 ok 'messages of 10 MiB'
 
+# A client that was told to take less can't get past them, and says so until it is told otherwise.
+stop_daemon
+start_daemon -o "kafka.brokers=$BROKERS" -o kafka.receive.message.max.bytes=2000000 -o kafka.fetch.max.bytes=1900000
+lane_tell g.events 'seek 0:5'
+eventually 30 lane_is g.events state blocked
+matches "$(lane g.events reason)" 'what the brokers send can.t be read: .*increase receive.message.max.bytes'
+stop_daemon
+start_daemon -o "kafka.brokers=$BROKERS"
+eventually 30 lane_is g.events messages 11
+same "$(lane g.events state)" running
+ok 'messages that are too large for the client'
+
 topic delete events
 eventually 60 lane_is g.events state waiting
 matches "$(lane g.events reason)" 'topic events does not exist any more'
