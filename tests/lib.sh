@@ -360,7 +360,7 @@ lane_tell() {
 	echo "$2" > "$MNT/.featurefs/lanes/$1/control"
 }
 
-# topic create NAME [PARTITIONS [CONFIG=VALUE...]], topic delete NAME
+# topic create NAME [PARTITIONS [CONFIG=VALUE...]], topic delete NAME, topic empty NAME [PARTITIONS]: all its messages are gone.
 topic() {
 	"$BIN/tests/kafka/topic" "$BROKERS" "$@"
 }

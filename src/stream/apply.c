@@ -678,6 +678,7 @@ void partitions_free(struct lane *lane)
 struct put {
 	struct lane *lane;
 	const int64_t *next;
+	bool notes_ends;
 	const struct counters_change *change;
 	struct counters counters;
 	struct buf key, value;
@@ -696,6 +697,29 @@ static int put_value(struct put *put, struct ingest_positions *at)
 	if (buf_error(&put->key) < 0 || buf_error(&put->value) < 0)
 		return -ENOMEM;
 	return ingest_positions_put(at, buf_slice(&put->key), buf_slice(&put->value));
+}
+
+/* Is the topic empty behind the position for longer than is stored? Nothing is under way. */
+static bool has_new_end(const struct partition *part)
+{
+	return part->is_assigned && part->end_next == part->next && part->next == part->committed.next && part->end > part->next &&
+	       part->end > part->committed.empty_to && !part->ahead.bits.len;
+}
+
+/* What is to be stored of a partition. False: nothing. */
+static bool choose_position(const struct put *put, int32_t i, struct position *out)
+{
+	const struct partition *part = &put->lane->parts[i];
+
+	if (put->notes_ends) {
+		*out = part->committed;
+		out->empty_to = part->end;
+		return has_new_end(part);
+	}
+	if (!put->next || put->next[i] < 0)
+		return false;
+	*out = (struct position){ .next = put->next[i], .timestamp_ns = STREAM_NO_TIME };
+	return true;
 }
 
 static int store_put(void *arg, struct ingest_positions *at, const struct ingest_result *so_far)
@@ -717,10 +741,10 @@ static int store_put(void *arg, struct ingest_positions *at, const struct ingest
 	position_lane_key(lane->group_id, lane->stream_name, &put->key);
 	counters_encode(&put->counters, &put->value);
 	rc = put_value(put, at);
-	for (int32_t i = 0; rc == 0 && put->next && i < lane->n_parts; i++) {
-		const struct position pos = { .next = put->next[i], .timestamp_ns = STREAM_NO_TIME };
+	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++) {
+		struct position pos;
 
-		if (pos.next < 0)
+		if (!choose_position(put, i, &pos))
 			continue;
 		buf_reset(&put->key);
 		buf_reset(&put->value);
@@ -731,32 +755,57 @@ static int store_put(void *arg, struct ingest_positions *at, const struct ingest
 	return rc;
 }
 
-int positions_put(struct lane *lane, const int64_t *next, const struct counters_change *change, struct why *why)
+static int run_put(struct put *put, struct why *why)
 {
 	static const struct ingest_position_ops ops = { .check = check_put, .store = store_put };
-	struct put put = { .lane = lane, .next = next, .change = change };
+	struct lane *lane = put->lane;
 	struct ingest_request *req;
 	int rc = ingest_request_new(lane->stream->options.ingest, RECORD_LANE_STREAM, 0, 0, "stream", &req);
 
 	if (rc == 0) {
-		ingest_request_positions(req, &ops, &put);
+		ingest_request_positions(req, &ops, put);
 		rc = ingest_run(lane->stream->options.ingest, req, NULL, why);
 	}
 	if (rc == 0) {
 		pthread_mutex_lock(&lane->lock);
-		lane->counters = lane->shown = put.counters;
+		lane->counters = lane->shown = put->counters;
 		pthread_mutex_unlock(&lane->lock);
 	}
+	buf_release(&put->key);
+	buf_release(&put->value);
+	return rc;
+}
+
+int positions_note_ends(struct lane *lane, struct why *why)
+{
+	static const struct counters_change nothing = { 0 };
+	struct put put = { .lane = lane, .notes_ends = true, .change = &nothing };
+	bool has_any = false;
+	int rc;
+
+	for (int32_t i = 0; i < lane->n_parts; i++)
+		has_any = has_any || has_new_end(&lane->parts[i]);
+	rc = has_any ? run_put(&put, why) : 0;
+	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++)
+		if (has_new_end(&lane->parts[i]))
+			lane->parts[i].committed.empty_to = lane->parts[i].end;
+	return rc;
+}
+
+int positions_put(struct lane *lane, const int64_t *next, const struct counters_change *change, struct why *why)
+{
+	struct put put = { .lane = lane, .next = next, .change = change };
+	int rc = run_put(&put, why);
+
 	for (int32_t i = 0; rc == 0 && next && i < lane->n_parts; i++)
 		if (next[i] >= 0) {
 			buf_release(&lane->parts[i].ahead.bits);
 			lane->parts[i] = (struct partition){
 				.is_assigned = lane->parts[i].is_assigned, .next = next[i],
-				.committed = { next[i], STREAM_NO_TIME }, .low = lane->parts[i].low, .high = lane->parts[i].high,
+				.committed = { .next = next[i], .timestamp_ns = STREAM_NO_TIME }, .low = lane->parts[i].low,
+				.high = lane->parts[i].high,
 			};
 			ahead_cut(&lane->parts[i].ahead, next[i]);
 		}
-	buf_release(&put.key);
-	buf_release(&put.value);
 	return rc;
 }

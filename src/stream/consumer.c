@@ -346,7 +346,9 @@ static int set_size(struct lane *lane, int32_t n)
 	if (!parts)
 		return -ENOMEM;
 	for (int32_t i = lane->n_parts; i < n; i++)
-		parts[i] = (struct partition){ .next = -1, .committed = { -1, STREAM_NO_TIME }, .low = -1, .high = -1, .end = -1, .end_next = -1 };
+		parts[i] = (struct partition){
+			.next = -1, .committed = { .next = -1, .timestamp_ns = STREAM_NO_TIME }, .low = -1, .high = -1, .end = -1, .end_next = -1,
+		};
 	lane->parts = parts;
 	lane->n_parts = n;
 	return 0;
@@ -392,10 +394,16 @@ static int load_positions(struct lane *lane, const struct wanted *wanted, bool *
 	return rc;
 }
 
+/* Behind the position, and behind what is known to be no message. */
+static int64_t next_message(const struct partition *part)
+{
+	return part->committed.empty_to > part->committed.next ? part->committed.empty_to : part->committed.next;
+}
+
 /* Is the stored position not in the topic any more? */
 static bool is_out_of_range(const struct partition *part)
 {
-	return part->committed.next > part->high || part->committed.next < part->low || part->is_replaced;
+	return part->committed.next > part->high || next_message(part) < part->low || part->is_replaced;
 }
 
 static const char *describe_loss(const struct partition *part)
@@ -475,9 +483,14 @@ static int begin_at(struct lane *lane, const struct wanted *wanted, struct why *
 	return rc;
 }
 
-/* One message before the position is read once more: if it is another one than the store knows, this is another topic. */
+/*
+ * One message before the position is read once more: if it is another one than the store knows, this is another topic. Where the topic has forgotten
+ * what lies behind the position, it was no message.
+ */
 static int64_t first_offset(struct partition *part)
 {
+	if (part->next < part->low)
+		return part->low;
 	part->checks_seam = part->next > part->low && part->committed.timestamp_ns != STREAM_NO_TIME;
 	return part->next - part->checks_seam;
 }

@@ -434,6 +434,15 @@ static void look_at_letters(struct lane *lane)
 			    dropped);
 }
 
+/* How far the topic is empty is stored when nothing is under way. What can't be stored now is stored another time. */
+static void note_ends(struct lane *lane)
+{
+	struct why why = { "" };
+
+	if (lane->is_attached && !lane->must_redo && !lane->held && !lane->n_submitted && batch_is_empty(batch_filling(lane)))
+		positions_note_ends(lane, &why);
+}
+
 static void tick(struct lane *lane, int64_t now_ns)
 {
 	lane->tick_ns = now_ns + TICK;
@@ -452,6 +461,7 @@ static void tick(struct lane *lane, int64_t now_ns)
 		look_at_topic(lane);
 		lane->refresh_ns = clock_monotonic();
 	}
+	note_ends(lane);
 	if (lane->all_down || lane->must_reopen)
 		return;
 	if (lane->unreadable[0] && now_ns - lane->unreadable_ns < SAID_AGAIN)
@@ -466,6 +476,7 @@ static void stay_paused(struct lane *lane)
 	struct why why = { "" };
 	int64_t now_ns = clock_monotonic();
 
+	note_ends(lane);
 	if (lane->is_attached)
 		lane_begin_anew(lane);
 	lane_show(lane, LANE_PAUSED, "by command");
@@ -559,6 +570,7 @@ static void *run(void *arg)
 	}
 	if (!lane->must_redo)
 		batches_finish(lane);
+	note_ends(lane);
 	lane_begin_anew(lane);
 	commands_refuse(lane, -ENODEV);
 	forward_close(lane);

@@ -6,8 +6,11 @@
  *	stream/<group id>/<stream>/<topic>/<partition>	the offset of the next message
  *
  * both with a first byte that numbers their form, then little-endian integers; of a position whose form is 2, bits of messages behind it that
- * are done already (ahead.c) stand behind them. Names of streams and topics have no slash. A position outlives the section: a stream that is taken
- * out and put back goes on where it was.
+ * are done already (ahead.c) stand behind them; of one whose form is 3, the offset up to which there is no message. Names of streams and topics
+ * have no slash. A position outlives the section: a stream that is taken out and put back goes on where it was.
+ *
+ * What ends a transaction has an offset, and so have messages that were given up, but neither is a message, and no position moves behind
+ * them. Once a topic forgets its old messages such a position is not in it any more, and only form 3 tells that nothing was lost.
  */
 #include "stream/private.h"
 
@@ -16,7 +19,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { FORM = 1, FORM_AHEAD = 2, POSITION_LEN = 1 + 8 + 8 };
+enum { FORM = 1, FORM_AHEAD = 2, FORM_EMPTY = 3, POSITION_LEN = 1 + 8 + 8, EMPTY_LEN = POSITION_LEN + 8 };
 
 #define COUNT_ONE(name) + 1
 enum { N_COUNTERS = 0 LANE_COUNTERS(COUNT_ONE), COUNTERS_LEN = 1 + 8 * N_COUNTERS + 1 + 8 };
@@ -42,28 +45,31 @@ static uint64_t take64(const char **at)
 
 void position_encode(const struct position *pos, const struct ahead *ahead, struct buf *out)
 {
-	bool has_ahead = ahead && ahead->bits.len;
+	bool has_ahead = ahead && ahead->bits.len, is_empty = !has_ahead && pos->empty_to > pos->next;
 
-	buf_append_u8(out, has_ahead ? FORM_AHEAD : FORM);
+	buf_append_u8(out, has_ahead ? FORM_AHEAD : is_empty ? FORM_EMPTY : FORM);
 	buf_append_u64(out, (uint64_t)pos->next);
 	buf_append_u64(out, (uint64_t)pos->timestamp_ns);
 	if (has_ahead)
 		buf_append_slice(out, buf_slice(&ahead->bits));
+	else if (is_empty)
+		buf_append_u64(out, (uint64_t)pos->empty_to);
 }
 
 int position_decode(struct slice bytes, struct position *out, struct ahead *out_ahead)
 {
 	const char *at = bytes.data;
+	int form = bytes.len ? *at++ : 0;
 	struct slice bits;
 
-	if (bytes.len < POSITION_LEN || *at != (bytes.len > POSITION_LEN ? FORM_AHEAD : FORM))
+	if (form == FORM ? bytes.len != POSITION_LEN : form == FORM_EMPTY ? bytes.len != EMPTY_LEN : form != FORM_AHEAD || bytes.len <= POSITION_LEN)
 		return -EBADMSG;
-	at++;
 	out->next = (int64_t)take64(&at);
 	out->timestamp_ns = (int64_t)take64(&at);
-	if (out->next < 0)
+	out->empty_to = form == FORM_EMPTY ? (int64_t)take64(&at) : 0;
+	if (out->next < 0 || out->empty_to < 0)
 		return -EBADMSG;
-	bits = slice_of(at, bytes.len - POSITION_LEN);
+	bits = slice_of(at, form == FORM_AHEAD ? bytes.len - POSITION_LEN : 0);
 	return out_ahead ? ahead_set(out_ahead, out->next, bits) : 0;
 }
 

@@ -67,6 +67,7 @@ struct counters {
 struct position {
 	int64_t next;			/* offset of the next message */
 	int64_t timestamp_ns;		/* of the message before it; STREAM_NO_TIME */
+	int64_t empty_to;		/* what lies before this one, and not before `next`, is no message; below `next`: nothing is known of that */
 };
 
 /* ahead.c: messages at a position or behind it that are done already. */
@@ -377,6 +378,8 @@ struct counters_change {
 	bool sets_paused, is_paused, is_reset, begins_replay;
 };
 int positions_put(struct lane *lane, const int64_t *next, const struct counters_change *change, struct why *why);
+/* Stores how far the topic is empty behind the positions, where reading has come to an end that is not stored yet. As positions_put. */
+int positions_note_ends(struct lane *lane, struct why *why);
 
 /* forward.c */
 /* Those of a batch that is committed, or of the parts of it that are. */

@@ -26,6 +26,8 @@ static int64_t lag_of(const struct partition *part)
 		return -1;
 	if (at == part->end_next && at < part->end)
 		at = part->end;
+	if (at < part->committed.empty_to)
+		at = part->committed.empty_to;
 	return part->high > at ? part->high - at : 0;
 }
 

@@ -12,6 +12,7 @@
 static void test_positions(void)
 {
 	const struct position pos = { .next = INT64_C(1) << 40, .timestamp_ns = -5 };
+	const struct position ended = { .next = 5, .timestamp_ns = 6, .empty_to = 7 };
 	const struct counters counters = { .messages = 1, .applied = 2, .late = 3, .filtered = 4, .dead = 5, .replayed = 6, .resets = 7,
 					   .replays = 8, .is_paused = true, .replay_offset = 9 };
 	struct counters counters_back;
@@ -23,8 +24,15 @@ static void test_positions(void)
 	CHECK(pos_back.next == pos.next && pos_back.timestamp_ns == -5);
 	for (size_t len = 0; len < buf.len; len++)
 		CHECK_INT(position_decode(slice_of(buf.data, len), &pos_back, NULL), -EBADMSG);
+	CHECK_INT(pos_back.empty_to, 0);
 	buf.data[0] = 9;
 	CHECK_INT(position_decode(buf_slice(&buf), &pos_back, NULL), -EBADMSG);
+	buf_reset(&buf);
+	position_encode(&ended, NULL, &buf);
+	CHECK_INT(position_decode(buf_slice(&buf), &pos_back, NULL), 0);
+	CHECK(pos_back.next == 5 && pos_back.timestamp_ns == 6 && pos_back.empty_to == 7);
+	for (size_t len = 0; len < buf.len; len++)
+		CHECK_INT(position_decode(slice_of(buf.data, len), &pos_back, NULL), -EBADMSG);
 	buf_reset(&buf);
 	counters_encode(&counters, &buf);
 	CHECK_INT(counters_decode(buf_slice(&buf), &counters_back), 0);

@@ -108,6 +108,24 @@ produce later -K : <<< 'l:{"n":1}'
 eventually 30 test -e "$MNT/h/l/n"
 ok 'transactions, and what is new'
 
+# Once the messages have expired that offset has gone, too, and still nothing is lost, whatever kills the daemon. A message that has gone unread is.
+sed -i 's/^topic = booked$/&\nreset = stop/' "$MNT/h/.schema"
+remount
+topic empty booked
+recrash
+eventually 30 lane_is h.booked state running
+same "$(lane h.booked partition.0)" 'position 1 low 2 high 2 lag 0'
+produce booked -K : -X transactional.id=books 2> "$DIR/said" <<< 'c:{"n":1}'
+eventually 30 test -e "$MNT/h/c/n"
+same "$(lane h.booked resets)" 0
+lane_tell h.booked pause
+produce booked -K : -X transactional.id=books 2> "$DIR/said" <<< 'd:{"n":1}'
+topic empty booked
+lane_tell h.booked resume
+eventually 30 lane_is h.booked state stopped
+matches "$(lane h.booked reason)" 'partition 0 stands at offset 3, and that is not in the topic any more'
+ok 'transactions that have expired'
+
 # As long as the old one: a human is told what is different, where a human is to say how to go on.
 sed -i 's/^topic = later$/topic = later\nreset = stop/' "$MNT/h/.schema"
 eventually 20 lane_is h.later state running
