@@ -77,15 +77,22 @@ static void forget_spans(struct batch *batch)
 	buf_reset(&batch->spans);
 }
 
+static void set_state(struct batch *batch, enum batch_state state)
+{
+	pthread_mutex_lock(&batch->lane->lock);
+	batch->state = state;
+	pthread_mutex_unlock(&batch->lane->lock);
+}
+
 static void reset_batch(struct lane *lane, struct batch *batch)
 {
 	reset_decoded(batch);
 	forget_items(batch);
 	forget_spans(batch);
 	batch->lane = lane;
-	batch->state = BATCH_FREE;
+	set_state(batch, BATCH_FREE);
 	batch->bytes = 0;
-	batch->offsets = batch->part_ns = 0;
+	batch->offsets = 0;
 	batch->messages = batch->replayed = batch->done = 0;
 	batch->has_stored = false;
 	batch->replay_from = batch->replay_to = -1;
@@ -100,7 +107,7 @@ struct batch *batch_filling(struct lane *lane)
 	batch = batch_at(lane, lane->n_submitted);
 	if (batch->state == BATCH_FREE) {
 		reset_batch(lane, batch);
-		batch->state = BATCH_FILLING;
+		set_state(batch, BATCH_FILLING);
 	}
 	return batch;
 }
@@ -629,11 +636,8 @@ int batches_redo(struct lane *lane)
 	rc = unbury(lane);
 
 	/* They are filled again, as it were, oldest first. */
-	for (; n < BATCHES && batch_at(lane, n)->state != BATCH_FREE; n++) {
-		pthread_mutex_lock(&lane->lock);
-		batch_at(lane, n)->state = BATCH_FILLING;
-		pthread_mutex_unlock(&lane->lock);
-	}
+	for (; n < BATCHES && batch_at(lane, n)->state != BATCH_FREE; n++)
+		set_state(batch_at(lane, n), BATCH_FILLING);
 	lane->n_submitted = 0;
 	for (unsigned i = 0; rc == 0 && i < n; i++) {
 		struct batch *batch = batch_at(lane, 0);

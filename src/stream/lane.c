@@ -380,14 +380,15 @@ static void consume(struct lane *lane)
 
 static void count_rate(struct lane *lane, int64_t now_ns)
 {
-	double seconds = (double)(now_ns - lane->rate_ns) / (double)CLOCK_SECOND, rate;
+	double fade, rate;
 
-	rate = lane->rate_ns ? (double)(lane->counters.messages - lane->rate_messages) / seconds : 0;
 	pthread_mutex_lock(&lane->lock);
-	lane->rate = lane->rate * 0.7 + rate * 0.3;
+	rate = (double)(lane->counters.messages - lane->rate_messages) * (double)CLOCK_SECOND / (double)(now_ns - lane->rate_ns);
+	fade = lane->rate_ns ? report_fade(now_ns - lane->rate_ns) : 0;
+	lane->rate = lane->rate_ns ? lane->rate * fade + rate * (1 - fade) : 0;
+	lane->rate_ns = now_ns;
 	pthread_mutex_unlock(&lane->lock);
 	lane->rate_messages = lane->counters.messages;
-	lane->rate_ns = now_ns;
 }
 
 /* Is the topic still there, has it more partitions, does anybody answer? */

@@ -201,6 +201,7 @@ struct batch {
 	char reason[320];		/* [L] of a failure */
 	int64_t done_ns;		/* [L] real time */
 	int64_t submitted_ns, ended_ns;	/* [L] monotonic */
+	int64_t part_ns;		/* [L] monotonic: when the part before was committed; 0: this is the first */
 	struct counters counters;	/* [L] of DONE: as its commit leaves them */
 	struct counters stored;		/* [L] of DONE: as its last part but one leaves them */
 	bool has_stored;		/* [L] of DONE: parts are committed that the lane has not taken over */
@@ -215,7 +216,6 @@ struct batch {
 	struct buf key, value;		/* scratch of positions */
 	size_t bytes;
 	int64_t offsets;		/* of all its spans together */
-	int64_t part_ns;		/* monotonic: when the part before was committed */
 	unsigned filtered, dead, refused, messages, replayed;
 	unsigned done, refused_done;	/* of messages and refused: in parts that are committed */
 	int64_t replay_from, replay_to;	/* of a replay: places in the file; else -1 */
@@ -318,7 +318,8 @@ struct lane {
 	char *shown_topic;
 	uint64_t rebalances, consumed_bytes, commits, not_forwarded, dead_bytes, dead_dropped;
 	bool is_replaying;
-	double rate;			/* messages/s */
+	double rate;			/* messages/s, as at rate_ns (monotonic) */
+	int64_t rate_ns;
 	unsigned batch_rows;
 	struct freshness event_age, broker_age;
 	int64_t last_message_ns;
@@ -356,7 +357,6 @@ struct lane {
 	/* housekeeping */
 	int64_t tick_ns, refresh_ns;
 	uint64_t rate_messages;
-	int64_t rate_ns;
 };
 
 struct stream {
@@ -429,6 +429,7 @@ void commands_serve(struct lane *lane);
 void commands_refuse(struct lane *lane, int rc);
 
 /* report.c */
+double report_fade(int64_t ns);			/* how much of a rate that old still counts, 0 to 1 */
 void report_status(struct lane *lane, struct buf *out);
 const char *report_state_name(enum lane_state state);
 

@@ -5,6 +5,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define FADE_STEP (CLOCK_SECOND / 2)
+#define FADE 0.7			/* what a step leaves of a rate: it is that of the last two seconds or so */
+#define FADE_GRACE CLOCK_SECOND		/* the lane counts twice a second */
+#define LONG_COMMIT (2 * CLOCK_SECOND)
+
 const char *report_state_name(enum lane_state state)
 {
 	static const char *const names[LANE_STATES] = {
@@ -43,6 +48,52 @@ static int64_t lag_of_all(const struct lane *lane)
 			sum = sum < 0 ? lag : sum + lag;
 	}
 	return sum;
+}
+
+double report_fade(int64_t ns)
+{
+	double left = 1;
+
+	for (; ns > 0 && left > 1e-6; ns -= FADE_STEP)
+		left *= FADE;
+	return left;
+}
+
+/* The lane's thread may wait for a commit meanwhile, and count nothing. */
+static double rate_now(const struct lane *lane, int64_t now_ns)
+{
+	int64_t idle_ns = now_ns - lane->rate_ns - FADE_GRACE;
+
+	return idle_ns > 0 ? lane->rate * report_fade(idle_ns) : lane->rate;
+}
+
+/* How long the oldest commit has been under way, or the part of it that is being made; 0: none is. */
+static int64_t commit_age(const struct lane *lane, int64_t now_ns)
+{
+	int64_t age_ns = 0;
+
+	for (int i = 0; i < BATCHES; i++) {
+		const struct batch *batch = &lane->batches[i];
+		int64_t since_ns;
+
+		if (batch->state != BATCH_SUBMITTED)
+			continue;
+		since_ns = batch->part_ns > batch->submitted_ns ? batch->part_ns : batch->submitted_ns;
+		if (now_ns - since_ns > age_ns)
+			age_ns = now_ns - since_ns;
+	}
+	return age_ns;
+}
+
+static void print_reason(const struct lane *lane, int64_t now_ns, struct buf *out)
+{
+	int64_t age_ns = commit_age(lane, now_ns);
+
+	if (lane->reason[0])
+		buf_printf(out, "reason: %s\n", lane->reason);
+	else if (age_ns > LONG_COMMIT)
+		buf_printf(out, "reason: a commit has been under way for %.1f s: the store's disk is slow, or others write much\n",
+			   (double)age_ns / (double)CLOCK_SECOND);
 }
 
 static unsigned count_assigned(const struct lane *lane)
@@ -95,8 +146,7 @@ void report_status(struct lane *lane, struct buf *out)
 
 	pthread_mutex_lock(&lane->lock);
 	buf_printf(out, "state: %s\n", report_state_name(lane->state));
-	if (lane->reason[0])
-		buf_printf(out, "reason: %s\n", lane->reason);
+	print_reason(lane, now_ns, out);
 	if (lane->notice[0])
 		buf_printf(out, "notice: %s\n", lane->notice);
 	print_partitions(lane, out);
@@ -106,7 +156,7 @@ void report_status(struct lane *lane, struct buf *out)
 	buf_printf(out, "replaying: %s\nrebalances: %" PRIu64 "\n", lane->is_replaying ? "yes" : "no", lane->rebalances);
 	buf_printf(out, "dead_letter_bytes: %" PRIu64 "\ndead_letter_bytes_dropped: %" PRIu64 "\nnot_forwarded: %" PRIu64 "\n", lane->dead_bytes,
 		   lane->dead_dropped, lane->not_forwarded);
-	buf_printf(out, "messages_per_second: %.1f\ncommits: %" PRIu64 "\nbytes: %" PRIu64 "\n", lane->rate, lane->commits,
+	buf_printf(out, "messages_per_second: %.1f\ncommits: %" PRIu64 "\nbytes: %" PRIu64 "\n", rate_now(lane, now_ns), lane->commits,
 		   lane->consumed_bytes);
 	print_age("freshness_event", &lane->event_age, now_ns, out);
 	print_age("freshness_broker", &lane->broker_age, now_ns, out);
