@@ -6,6 +6,8 @@
  *	plain LMDB, 10,000 a commit, with LMDB's own sync and without any.
  * direct	what a direct durable write waits while the stream runs as fast as it can, beside the same without it; and what that leaves of the rate.
  * fresh	from produced to readable through the mount, beside a bare consumer that only notes when a message has arrived.
+ *
+ * The first two read a topic that is called rate and holds the messages; the last fills light and busy, which must be there and empty.
  */
 #include <lmdb.h>
 #include <pthread.h>
@@ -135,6 +137,7 @@ static void bench_rate(void)
 						.at_least = true };
 	double cpu = 0, synced_cpu = 0, unsynced_cpu = 0;
 
+	streams_need(world.brokers, "rate", PARTITIONS, messages);
 	for (long i = 0; i < rounds; i++) {
 		double with_sync = run_bare("rate", true, &synced_cpu), without = run_bare("rate", false, &unsynced_cpu);
 		double ours = run_ours((unsigned)i, &cpu);
@@ -193,6 +196,7 @@ static void bench_direct(void)
 					    .at_least = true };
 	double *times = bench_alloc(MANY, sizeof *times), cpu;
 
+	streams_need(world.brokers, "rate", PARTITIONS, messages);
 	for (long i = 0; i < rounds; i++) {
 		double free_rate = run_ours(100 + (unsigned)i, &cpu), alone, beside, median_alone, median_beside;
 		int64_t begin_ns;
@@ -314,7 +318,7 @@ static void warm_up(rd_kafka_t *rk, const char *topic)
 static pid_t start_load(const char *topic, long rate)
 {
 	char count[32], speed[32];
-	pid_t pid = rate ? fork() : -1;
+	pid_t pid = rate ? bench_fork() : -1;
 
 	if (pid == 0) {
 		snprintf(count, sizeof count, "%ld", rate * 600);
@@ -397,6 +401,8 @@ static void bench_fresh(void)
 
 	if (rounds * PROBES > PROBES_MAX)
 		bench_die("at most %d rounds", PROBES_MAX / PROBES);
+	streams_need_empty(world.brokers, "light", PARTITIONS);
+	streams_need_empty(world.brokers, "busy", PARTITIONS);
 	fresh("light", 0, &light);
 	fresh("busy", 20000, &busy);
 }

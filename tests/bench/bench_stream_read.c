@@ -51,7 +51,7 @@ static void fill(void)
 static void produce(const char *topic, unsigned round, int64_t base_ms)
 {
 	char words[4][64];
-	pid_t pid = fork();
+	pid_t pid = bench_fork();
 	int status;
 
 	if (pid == 0) {
@@ -121,10 +121,8 @@ static double p99_of_readers(uint64_t seed)
 		bench_die("no pipe");
 	fflush(stdout);
 	for (int i = 0; i < READERS; i++) {
-		pid_t pid = fork();
+		pid_t pid = bench_fork();
 
-		if (pid < 0)
-			bench_die("no process");
 		if (pid == 0) {
 			p99 = p99_of_reads(seed + (uint64_t)i * 13);
 			_exit(write(answers[1], &p99, sizeof p99) != sizeof p99);
@@ -153,10 +151,8 @@ static double load_cpu(void)
 static pid_t start_burner(double share)
 {
 	int64_t begun_ns = clock_monotonic();
-	pid_t pid = fork();
+	pid_t pid = bench_fork();
 
-	if (pid < 0)
-		bench_die("no process");
 	while (pid == 0) {
 		volatile uint64_t x = 1;
 		struct timespec used;
@@ -201,6 +197,8 @@ static void bench_readers(void)
 	int64_t first_base_ms = clock_now() / 1000000 - rounds * 2 * SPAN_MS;
 	double rate = 0, processors = 0, burnt = 0;
 
+	for (long r = 0; r < rounds; r++)
+		streams_need_empty(world.brokers, topics[r], PARTITIONS);
 	streams_start(&world, 0);
 	fill();
 	for (long r = 0; r < rounds; r++) {

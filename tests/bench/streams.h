@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "bench.h"
 #include "catalog/catalog.h"
+#include "daemon.h"
 #include "stream/format.h"
 
 static const char streams_features[] = "[feature a]\ntype = int64\n\n[feature b]\ntype = float64\n\n[feature c]\ntype = int32\n\n"
@@ -49,9 +50,7 @@ static inline void streams_start(struct streams_world *w, unsigned number)
 	snprintf(brokers, sizeof brokers, "kafka.brokers=%s", w->brokers);
 	snprintf(bin, sizeof bin, "%s/featurefs", w->bin);
 	mkdir(w->mnt, 0755);
-	w->pid = fork();
-	if (w->pid < 0)
-		bench_die("cannot start the daemon: %s", strerror(errno));
+	w->pid = bench_fork();
 	if (w->pid == 0) {
 		dup2(STDERR_FILENO, STDOUT_FILENO);
 		execl(bin, bin, w->store, w->mnt, "-f", "-o", brokers, (char *)NULL);
@@ -208,6 +207,43 @@ static inline rd_kafka_t *streams_client(const char *brokers)
 		bench_die("%s", err);
 	rd_kafka_poll_set_consumer(rk);
 	return rk;
+}
+
+/* How many messages the topic holds, as far as offsets tell. */
+static inline long streams_held(const char *brokers, const char *topic, int partitions)
+{
+	rd_kafka_t *rk = streams_client(brokers);
+	int64_t low, high;
+	long held = 0;
+
+	for (int i = 0; i < partitions; i++) {
+		rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(rk, topic, i, &low, &high, 10000);
+
+		if (err)
+			bench_die("topic %s at %s: %s", topic, brokers, rd_kafka_err2str(err));
+		held += (long)(high - low);
+	}
+	rd_kafka_consumer_close(rk);
+	rd_kafka_destroy(rk);
+	return held;
+}
+
+/* What is read must be of this run alone. */
+static inline void streams_need_empty(const char *brokers, const char *topic, int partitions)
+{
+	long held = streams_held(brokers, topic, partitions);
+
+	if (held)
+		bench_die("topic %s holds %ld messages of an earlier run: delete it and make it anew, or take a new broker", topic, held);
+}
+
+static inline void streams_need(const char *brokers, const char *topic, int partitions, long messages)
+{
+	long held = streams_held(brokers, topic, partitions);
+
+	if (held < messages)
+		bench_die("topic %s holds %ld messages, and %ld are to be read: produce them first (tests/kafka/produce BROKERS %s %ld)", topic, held,
+			  messages, topic, messages);
 }
 
 static inline void streams_assign(rd_kafka_t *rk, const char *topic, int partitions, int64_t offset)
