@@ -152,8 +152,7 @@ static int find_header(void *arg, const char *name, struct slice *out)
 	return 0;
 }
 
-/* The message as the mapping reads it. */
-static void view_item(struct item *item, struct stream_message *out)
+void item_view(struct item *item, struct stream_message *out)
 {
 	const rd_kafka_message_t *msg = item->msg;
 	const struct letter *letter = item->letter;
@@ -223,7 +222,7 @@ static int decode(struct lane *lane, struct batch *batch, struct item *item, uin
 		item->fate = FATE_DONE;
 		return 0;
 	}
-	view_item(item, &msg);
+	item_view(item, &msg);
 	rc = stream_mapping_decode(lane->def.map, &msg, &row, &why);
 	if (rc == -EAGAIN)
 		lane->hold_why = why;
@@ -338,78 +337,6 @@ int batch_add_letter(struct lane *lane, struct batch *batch, struct letter *lett
 	batch->replayed++;
 	batch->bytes += letter->key.len + letter->value.len;
 	return 0;
-}
-
-/* ---- dead letters ---- */
-
-static int print_letter(struct lane *lane, struct batch *batch, struct item *item)
-{
-	struct letter letter = {
-		.time_ns = clock_now(), .reason = batch->reasons.data + item->reason, .topic = lane->def.topic,
-		.timestamp_ns = item->timestamp_ns, .replay = -1,
-	};
-	struct letter_header headers[64];
-	rd_kafka_headers_t *list;
-	struct stream_message msg;
-	const char *name;
-	const void *value;
-	size_t len;
-
-	view_item(item, &msg);
-	letter.partition = item->letter ? item->letter->partition : item->msg->partition;
-	letter.offset = item->letter ? item->letter->offset : item->msg->offset;
-	letter.key = msg.key;
-	letter.value = msg.value;
-	letter.has_key = msg.has_key;
-	letter.has_value = msg.has_value;
-	if (item->letter) {
-		letter.topic = item->letter->topic;
-		letter.headers = item->letter->headers;
-		letter.n_headers = item->letter->n_headers;
-		letter.replay = item->letter->replay;
-	} else if (!rd_kafka_message_headers(item->msg, &list)) {
-		for (; letter.n_headers < 64 && !rd_kafka_header_get_all(list, letter.n_headers, &name, &value, &len); letter.n_headers++)
-			headers[letter.n_headers] = (struct letter_header){ name, slice_of(value, len) };
-		letter.headers = headers;
-	}
-	return dead_write(&lane->dead, &letter);
-}
-
-/* In .errors, too. The commit notes its own refusals there. */
-static void note_reject(struct lane *lane, const struct batch *batch, const struct item *item)
-{
-	uint64_t origin = item_origin(item);
-	char who[300];
-	struct reject rej = {
-		.time_ns = clock_now(), .group_id = lane->group_id, .lane = RECORD_LANE_STREAM, .reason = REJECT_bad_row, .err = EINVAL,
-		.who = who, .entity = slice_str(""), .feature = slice_str(""), .value = slice_str(""),
-		.detail = batch->reasons.data + item->reason,
-	};
-
-	snprintf(who, sizeof who, "%s/%llu/%llu", lane->def.topic, (unsigned long long)(origin >> 48),
-		 (unsigned long long)(origin & ((UINT64_C(1) << 48) - 1)));
-	reject_log_add(ingest_rejects(lane->stream->options.ingest), &rej);
-}
-
-int batch_bury(struct lane *lane, struct batch *batch, enum fate fate)
-{
-	size_t n;
-	struct item *items = items_of(batch, &n);
-	int rc = 0;
-
-	pthread_mutex_lock(&lane->dead_lock);
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		if (items[i].fate != fate || items[i].is_written)
-			continue;
-		rc = print_letter(lane, batch, &items[i]);
-		items[i].is_written = rc == 0;
-		if (rc == 0 && fate == FATE_DEAD)
-			note_reject(lane, batch, &items[i]);
-	}
-	if (rc == 0)
-		rc = dead_sync(&lane->dead);
-	pthread_mutex_unlock(&lane->dead_lock);
-	return rc;
 }
 
 /* ---- handing over, taking back ---- */
@@ -576,40 +503,6 @@ int batches_finish(struct lane *lane)
 
 /* ---- doing it again ---- */
 
-static bool is_uncounted(void *arg, int32_t partition, int64_t offset, int64_t replay)
-{
-	const struct lane *lane = arg;
-
-	if (replay >= 0)
-		return lane->replay && (uint64_t)replay >= replay_place(lane, lane->counters.replay_offset);
-	return partition < lane->n_parts && lane->parts[partition].committed.next >= 0 && offset >= lane->parts[partition].committed.next &&
-	       !ahead_has(&lane->parts[partition].ahead, offset);
-}
-
-int dead_prune_uncounted(struct lane *lane)
-{
-	return dead_prune(&lane->dead, is_uncounted, lane);
-}
-
-/* Letters of what is to be decoded again may not be letters then. */
-static int unbury(struct lane *lane)
-{
-	bool has_any = false;
-
-	for (unsigned b = 0; b < BATCHES; b++) {
-		size_t n;
-		struct item *items = items_of(&lane->batches[b], &n);
-
-		for (size_t i = 0; i < n; i++) {
-			if (items[i].is_done)
-				continue;
-			has_any = has_any || items[i].is_written;
-			items[i].is_written = false;
-		}
-	}
-	return has_any ? dead_prune_uncounted(lane) : 0;
-}
-
 static int decode_again(struct lane *lane, struct batch *batch)
 {
 	size_t n;
@@ -633,7 +526,7 @@ int batches_redo(struct lane *lane)
 	while (lane->n_submitted && batch_at(lane, 0)->rc == 0)
 		take_over(lane, batch_at(lane, 0));
 	batches_take_parts(lane);
-	rc = unbury(lane);
+	rc = batches_unbury(lane);
 
 	/* They are filled again, as it were, oldest first. */
 	for (; n < BATCHES && batch_at(lane, n)->state != BATCH_FREE; n++)
@@ -666,150 +559,4 @@ void batches_drop(struct lane *lane)
 		reset_batch(lane, &lane->batches[i]);
 	lane->oldest = lane->n_submitted = 0;
 	lane->must_redo = false;
-}
-
-/* ---- positions without messages ---- */
-
-void partitions_free(struct lane *lane)
-{
-	for (int32_t i = 0; i < lane->n_parts; i++)
-		buf_release(&lane->parts[i].ahead.bits);
-	free(lane->parts);
-	lane->parts = NULL;
-	lane->n_parts = 0;
-}
-
-struct put {
-	struct lane *lane;
-	const int64_t *next;
-	bool notes_ends;
-	const struct counters_change *change;
-	struct counters counters;
-	struct buf key, value;
-};
-
-static int check_put(void *arg, struct ingest_positions *at)
-{
-	const struct put *put = arg;
-
-	/* What a removed group leaves behind is taken away; nothing may come behind that. */
-	return catalog_find_id(ingest_positions_catalog(at), put->lane->group_id) ? 0 : -ENOENT;
-}
-
-static int put_value(struct put *put, struct ingest_positions *at)
-{
-	if (buf_error(&put->key) < 0 || buf_error(&put->value) < 0)
-		return -ENOMEM;
-	return ingest_positions_put(at, buf_slice(&put->key), buf_slice(&put->value));
-}
-
-/* Is the topic empty behind the position for longer than is stored? Nothing is under way. */
-static bool has_new_end(const struct partition *part)
-{
-	return part->is_assigned && part->end_next == part->next && part->next == part->committed.next && part->end > part->next &&
-	       part->end > part->committed.empty_to && !part->ahead.bits.len;
-}
-
-/* What is to be stored of a partition. False: nothing. */
-static bool choose_position(const struct put *put, int32_t i, struct position *out)
-{
-	const struct partition *part = &put->lane->parts[i];
-
-	if (put->notes_ends) {
-		*out = part->committed;
-		out->empty_to = part->end;
-		return has_new_end(part);
-	}
-	if (!put->next || put->next[i] < 0)
-		return false;
-	*out = (struct position){ .next = put->next[i], .timestamp_ns = STREAM_NO_TIME };
-	return true;
-}
-
-static int store_put(void *arg, struct ingest_positions *at, const struct ingest_result *so_far)
-{
-	struct put *put = arg;
-	struct lane *lane = put->lane;
-	int rc;
-
-	(void)so_far;
-	put->counters = lane->counters;
-	put->counters.resets += put->change->is_reset;
-	if (put->change->sets_paused)
-		put->counters.is_paused = put->change->is_paused;
-	if (put->change->begins_replay)
-		put->counters.replay_offset = 0;
-	put->counters.replays += put->change->begins_replay;
-	buf_reset(&put->key);
-	buf_reset(&put->value);
-	position_lane_key(lane->group_id, lane->stream_name, &put->key);
-	counters_encode(&put->counters, &put->value);
-	rc = put_value(put, at);
-	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++) {
-		struct position pos;
-
-		if (!choose_position(put, i, &pos))
-			continue;
-		buf_reset(&put->key);
-		buf_reset(&put->value);
-		position_key(lane->group_id, lane->stream_name, lane->def.topic, i, &put->key);
-		position_encode(&pos, NULL, &put->value);
-		rc = put_value(put, at);
-	}
-	return rc;
-}
-
-static int run_put(struct put *put, struct why *why)
-{
-	static const struct ingest_position_ops ops = { .check = check_put, .store = store_put };
-	struct lane *lane = put->lane;
-	struct ingest_request *req;
-	int rc = ingest_request_new(lane->stream->options.ingest, RECORD_LANE_STREAM, 0, 0, "stream", &req);
-
-	if (rc == 0) {
-		ingest_request_positions(req, &ops, put);
-		rc = ingest_run(lane->stream->options.ingest, req, NULL, why);
-	}
-	if (rc == 0) {
-		pthread_mutex_lock(&lane->lock);
-		lane->counters = lane->shown = put->counters;
-		pthread_mutex_unlock(&lane->lock);
-	}
-	buf_release(&put->key);
-	buf_release(&put->value);
-	return rc;
-}
-
-int positions_note_ends(struct lane *lane, struct why *why)
-{
-	static const struct counters_change nothing = { 0 };
-	struct put put = { .lane = lane, .notes_ends = true, .change = &nothing };
-	bool has_any = false;
-	int rc;
-
-	for (int32_t i = 0; i < lane->n_parts; i++)
-		has_any = has_any || has_new_end(&lane->parts[i]);
-	rc = has_any ? run_put(&put, why) : 0;
-	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++)
-		if (has_new_end(&lane->parts[i]))
-			lane->parts[i].committed.empty_to = lane->parts[i].end;
-	return rc;
-}
-
-int positions_put(struct lane *lane, const int64_t *next, const struct counters_change *change, struct why *why)
-{
-	struct put put = { .lane = lane, .next = next, .change = change };
-	int rc = run_put(&put, why);
-
-	for (int32_t i = 0; rc == 0 && next && i < lane->n_parts; i++)
-		if (next[i] >= 0) {
-			buf_release(&lane->parts[i].ahead.bits);
-			lane->parts[i] = (struct partition){
-				.is_assigned = lane->parts[i].is_assigned, .next = next[i],
-				.committed = { .next = next[i], .timestamp_ns = STREAM_NO_TIME }, .low = lane->parts[i].low,
-				.high = lane->parts[i].high,
-			};
-			ahead_cut(&lane->parts[i].ahead, next[i]);
-		}
-	return rc;
 }

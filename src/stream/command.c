@@ -96,9 +96,9 @@ static int find_places(struct lane *lane, struct slice text, int64_t *next, stru
 	int rc;
 
 	if (whence_parse(text, &whence) == 0)
-		return consumer_find(lane, &whence, &all, next, why);
+		return ask_places(lane, &whence, &all, next, why);
 	rc = parse_places(text, next, lane->n_parts, why);
-	return rc < 0 ? rc : consumer_check_places(lane, next, why);
+	return rc < 0 ? rc : ask_check_places(lane, next, why);
 }
 
 static int do_seek(struct lane *lane, struct slice rest, struct why *why)

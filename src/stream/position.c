@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a lane stores in the commits that apply its messages, in the table of positions:
+ * What a lane stores in the commits that apply its messages, or by itself where it seeks or is told something, in the table of positions:
  *
  *	stream/<group id>/<stream>			the lane's counters
  *	stream/<group id>/<stream>/<topic>/<partition>	the offset of the next message
@@ -17,6 +17,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { FORM = 1, FORM_AHEAD = 2, FORM_EMPTY = 3, POSITION_LEN = 1 + 8 + 8, EMPTY_LEN = POSITION_LEN + 8 };
@@ -143,5 +144,151 @@ int counters_load(struct store *store, uint32_t group_id, const char *stream, st
 	if (rc == 0)
 		rc = counters_decode(buf_slice(&value), out);
 	buf_release(&value);
+	return rc;
+}
+
+/* ---- stored by themselves ---- */
+
+void partitions_free(struct lane *lane)
+{
+	for (int32_t i = 0; i < lane->n_parts; i++)
+		buf_release(&lane->parts[i].ahead.bits);
+	free(lane->parts);
+	lane->parts = NULL;
+	lane->n_parts = 0;
+}
+
+struct put {
+	struct lane *lane;
+	const int64_t *next;
+	bool notes_ends;
+	const struct counters_change *change;
+	struct counters counters;
+	struct buf key, value;
+};
+
+static int check_put(void *arg, struct ingest_positions *at)
+{
+	const struct put *put = arg;
+
+	/* What a removed group leaves behind is taken away; nothing may come behind that. */
+	return catalog_find_id(ingest_positions_catalog(at), put->lane->group_id) ? 0 : -ENOENT;
+}
+
+static int put_value(struct put *put, struct ingest_positions *at)
+{
+	if (buf_error(&put->key) < 0 || buf_error(&put->value) < 0)
+		return -ENOMEM;
+	return ingest_positions_put(at, buf_slice(&put->key), buf_slice(&put->value));
+}
+
+/* Is the topic empty behind the position for longer than is stored? Nothing is under way. */
+static bool has_new_end(const struct partition *part)
+{
+	return part->is_assigned && part->end_next == part->next && part->next == part->committed.next && part->end > part->next &&
+	       part->end > part->committed.empty_to && !part->ahead.bits.len;
+}
+
+/* What is to be stored of a partition. False: nothing. */
+static bool choose_position(const struct put *put, int32_t i, struct position *out)
+{
+	const struct partition *part = &put->lane->parts[i];
+
+	if (put->notes_ends) {
+		*out = part->committed;
+		out->empty_to = part->end;
+		return has_new_end(part);
+	}
+	if (!put->next || put->next[i] < 0)
+		return false;
+	*out = (struct position){ .next = put->next[i], .timestamp_ns = STREAM_NO_TIME };
+	return true;
+}
+
+static int store_put(void *arg, struct ingest_positions *at, const struct ingest_result *so_far)
+{
+	struct put *put = arg;
+	struct lane *lane = put->lane;
+	int rc;
+
+	(void)so_far;
+	put->counters = lane->counters;
+	put->counters.resets += put->change->is_reset;
+	if (put->change->sets_paused)
+		put->counters.is_paused = put->change->is_paused;
+	if (put->change->begins_replay)
+		put->counters.replay_offset = 0;
+	put->counters.replays += put->change->begins_replay;
+	buf_reset(&put->key);
+	buf_reset(&put->value);
+	position_lane_key(lane->group_id, lane->stream_name, &put->key);
+	counters_encode(&put->counters, &put->value);
+	rc = put_value(put, at);
+	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++) {
+		struct position pos;
+
+		if (!choose_position(put, i, &pos))
+			continue;
+		buf_reset(&put->key);
+		buf_reset(&put->value);
+		position_key(lane->group_id, lane->stream_name, lane->def.topic, i, &put->key);
+		position_encode(&pos, NULL, &put->value);
+		rc = put_value(put, at);
+	}
+	return rc;
+}
+
+static int run_put(struct put *put, struct why *why)
+{
+	static const struct ingest_position_ops ops = { .check = check_put, .store = store_put };
+	struct lane *lane = put->lane;
+	struct ingest_request *req;
+	int rc = ingest_request_new(lane->stream->options.ingest, RECORD_LANE_STREAM, 0, 0, "stream", &req);
+
+	if (rc == 0) {
+		ingest_request_positions(req, &ops, put);
+		rc = ingest_run(lane->stream->options.ingest, req, NULL, why);
+	}
+	if (rc == 0) {
+		pthread_mutex_lock(&lane->lock);
+		lane->counters = lane->shown = put->counters;
+		pthread_mutex_unlock(&lane->lock);
+	}
+	buf_release(&put->key);
+	buf_release(&put->value);
+	return rc;
+}
+
+int positions_note_ends(struct lane *lane, struct why *why)
+{
+	static const struct counters_change nothing = { 0 };
+	struct put put = { .lane = lane, .notes_ends = true, .change = &nothing };
+	bool has_any = false;
+	int rc;
+
+	for (int32_t i = 0; i < lane->n_parts; i++)
+		has_any = has_any || has_new_end(&lane->parts[i]);
+	rc = has_any ? run_put(&put, why) : 0;
+	for (int32_t i = 0; rc == 0 && i < lane->n_parts; i++)
+		if (has_new_end(&lane->parts[i]))
+			lane->parts[i].committed.empty_to = lane->parts[i].end;
+	return rc;
+}
+
+int positions_put(struct lane *lane, const int64_t *next, const struct counters_change *change, struct why *why)
+{
+	struct put put = { .lane = lane, .next = next, .change = change };
+	int rc = run_put(&put, why);
+
+	for (int32_t i = 0; rc == 0 && next && i < lane->n_parts; i++)
+		if (next[i] >= 0) {
+			buf_release(&lane->parts[i].ahead.bits);
+			lane->parts[i] = (struct partition){
+				.is_assigned = lane->parts[i].is_assigned, .next = next[i],
+				.committed = { .next = next[i], .timestamp_ns = STREAM_NO_TIME }, .low = lane->parts[i].low,
+				.high = lane->parts[i].high,
+			};
+			ahead_cut(&lane->parts[i].ahead, next[i]);
+		}
 	return rc;
 }

@@ -265,8 +265,14 @@ void batches_drop(struct lane *lane);
 void batches_release(struct lane *lane);
 /* What is committed of those that have failed or are given up is the lane's from here on. None is under way. */
 void batches_take_parts(struct lane *lane);
+void item_view(struct item *item, struct stream_message *out);		/* the message as the mapping reads it */
+
+/* ---- bury.c ---- */
+
 /* Writes the letters of a fate, and makes them durable. The lane and the thread that leads a commit may both come here. */
 int batch_bury(struct lane *lane, struct batch *batch, enum fate fate);
+int batches_unbury(struct lane *lane);		/* letters of what is to be decoded again may not be letters then */
+int dead_prune_uncounted(struct lane *lane);
 
 /* ---- commit.c: inside of the commits ---- */
 
@@ -369,9 +375,8 @@ struct stream {
 	pthread_t watcher;
 };
 
-/* apply.c, too */
+/* position.c, too */
 void partitions_free(struct lane *lane);
-int dead_prune_uncounted(struct lane *lane);
 /* Stores positions of the definition's topic: next[i] of partition i where it is not negative; and the lane's counters as they are, with
  * `changes` made to them. Nothing may be under way. -ENOSPC, -EIO, -ENOENT (the group is gone). */
 struct counters_change {
@@ -386,22 +391,26 @@ int positions_note_ends(struct lane *lane, struct why *why);
 void dead_forward(struct lane *lane, const struct batch *batch, bool only_done);
 void forward_close(struct lane *lane);
 
-/* consumer.c */
+/* ask.c: the consumer is open; -EHOSTUNREACH with the reason */
 struct wanted {
 	bool all;
 	bool *is;			/* by partition, if not all */
 };
+int ask_partitions(struct lane *lane, int32_t *out, struct why *why);	/* how many the topic has; 0: there is no such topic */
+int ask_marks(struct lane *lane, const struct wanted *wanted, struct why *why);	/* learns where the topic begins and ends */
+/* Offsets for a start, by partition. Learns where the topic begins and ends. */
+int ask_places(struct lane *lane, const struct whence *whence, const struct wanted *wanted, int64_t *out, struct why *why);
+int ask_check_places(struct lane *lane, const int64_t *next, struct why *why);	/* -ERANGE: an offset that the topic has not */
+
+/* consumer.c */
 int consumer_open(struct lane *lane, struct why *why);
 void consumer_close(struct lane *lane);		/* forgets what is not committed */
 /* Looks at the topic: -EHOSTUNREACH, -ENOENT (there is no such topic). */
 int consumer_learn(struct lane *lane, struct why *why);
 /* The same, and begins to read. -ERANGE: a human must say where. */
 int consumer_attach(struct lane *lane, struct why *why);
-/* Offsets for a start, by partition. Learns where the topic begins and ends. */
-int consumer_find(struct lane *lane, const struct whence *whence, const struct wanted *wanted, int64_t *out, struct why *why);
 void consumer_look_at_marks(struct lane *lane);		/* as the fetches tell */
 int consumer_ask_marks(struct lane *lane, struct why *why);	/* of what is assigned, from the brokers: for while nothing is fetched */
-int consumer_check_places(struct lane *lane, const int64_t *next, struct why *why);	/* -ERANGE: an offset that the topic has not */
 void consumer_note_end(struct lane *lane, int32_t partition, int64_t offset);
 void consumer_note_unreadable(struct lane *lane, const char *text);
 int consumer_look(struct lane *lane, struct why *why);	/* where the topic and the lane stand, without reading */
