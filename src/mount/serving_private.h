@@ -213,6 +213,9 @@ static inline fuse_ino_t snode_ino(const struct serving *serving, const struct s
 	return node == &serving->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
 }
 
+/* A node with one lookup counted, whose other fields are the caller's to set; NULL. */
+void *snode_alloc(struct serving *serving, size_t size, enum node_kind kind);
+void snode_free(struct serving *serving, void *node, size_t size);
 /* What a node stands for. */
 void snode_target(const struct snode *node, struct target *out);
 void snode_forget(struct serving *serving, struct snode *node, uint64_t n);
@@ -235,6 +238,23 @@ bool snode_is_decoy(const struct snode *node);
 /* The directory of a view's form. */
 struct snode *sform_look(struct serving *serving, struct sgroup *grp, unsigned form, const struct glance *glance, bool *out_keeps);
 struct sgroup *sform_view(const struct snode *form);
+struct fresh *fresh_make(struct serving *serving, struct sgroup *grp, enum node_kind kind, uint32_t number, struct slice key);
+
+/* A group that the kernel may know, held; NULL. */
+struct sgroup *sgroup_find(struct serving *serving, uint32_t id);
+void sgroup_hold(struct serving *serving, struct sgroup *grp);
+void sgroup_drop(struct serving *serving, struct sgroup *grp);
+/* How many names below it the kernel may know at most. */
+static inline size_t sgroup_names(const struct sgroup *grp)
+{
+	return atomic_load_explicit(&grp->held, memory_order_relaxed) + atomic_load_explicit(&grp->missed, memory_order_relaxed);
+}
+
+void serving_nodes_free(struct serving *serving);
+
+/* ---- serving_entity.c ---- */
+
+/* The first and version_make as the lookups above. */
 struct sentity *sentity_look(struct serving *serving, struct sgroup *grp, uint64_t hash, struct slice name, const struct glance *glance,
 			     bool *out_keeps);
 /* The current version of a name, with a lookup counted; NULL if there is none that the glance's reader may show. */
@@ -243,17 +263,6 @@ struct version *version_find(struct sentity *entity, enum node_kind kind, uint16
 /* A version with that text and a lookup counted; the current one if it may be that. NULL without memory. */
 struct version *version_make(struct serving *serving, struct sentity *entity, enum node_kind kind, uint16_t slot,
 			     const struct content *content, int64_t end_ns, const struct glance *glance, bool *out_keeps);
-struct fresh *fresh_make(struct serving *serving, struct sgroup *grp, enum node_kind kind, uint32_t number, struct slice key);
-
-/* A group that the kernel may know, held; NULL. */
-struct sgroup *sgroup_find(struct serving *serving, uint32_t id);
-void sgroup_drop(struct serving *serving, struct sgroup *grp);
-/* How many names below it the kernel may know at most. */
-static inline size_t sgroup_names(const struct sgroup *grp)
-{
-	return atomic_load_explicit(&grp->held, memory_order_relaxed) + atomic_load_explicit(&grp->missed, memory_order_relaxed);
-}
-
 struct shard *shard_of(struct sgroup *grp, uint64_t hash);
 struct sentity *sentity_find_locked(struct shard *shard, uint64_t hash, struct slice name);
 /* Takes a version that stands at `index` of its entity's list out of it. */
@@ -261,7 +270,10 @@ void version_detach_locked(struct shard *shard, struct sentity *entity, unsigned
 /* The place of the first version whose key is not below that of kind and slot. */
 unsigned version_place_locked(const struct sentity *entity, enum node_kind kind, uint16_t slot);
 bool version_is(const struct version *version, enum node_kind kind, uint16_t slot);
-void serving_nodes_free(struct serving *serving);
+/* Lookups less, or one more, of an entity or of one of its versions. */
+void sentity_forget(struct serving *serving, struct sentity *entity, struct snode *node, uint64_t n);
+void sentity_hold(struct sentity *entity, struct snode *node);
+void shard_free(struct serving *serving, struct shard *shard);
 
 /* ---- serving_look.c ---- */
 
