@@ -234,7 +234,6 @@ static int fold_all(struct ingest *ingest, int64_t *out_ns)
 	int rc = 0;
 
 	*out_ns = 0;
-
 	for (unsigned i = 0; rc == 0 && i < cat->n_groups; i++) {
 		struct overlay overlay = { 0 };
 		int64_t left_ns;

@@ -344,14 +344,14 @@ int ingest_check_store(struct ingest *ingest, struct why *why)
 	if (trouble == -ENOSPC && clock_monotonic() - ingest->trouble_ns >= TRY_EVERY_MS * INT64_C(1000000))
 		trouble = 0;
 	pthread_mutex_unlock(&ingest->lock);
-	if (trouble == -EIO)
-		return why_fail(why, EIO, "the last commit failed: see the daemon's log, and restart it if this stays");
+	if (trouble)
+		store_figures(ingest->store, &figures);
+	/* A commit that was given up says nothing of the next one; a store that has failed takes none. */
+	if (trouble == -EIO && figures.failed)
+		return why_fail(why, EIO, "the log can't be written (%s): restart the daemon", strerror(figures.failed));
 	if (!store_has_room(ingest->store))
 		return say_no_room(why);
-	if (trouble == 0)
-		return 0;
-	store_figures(ingest->store, &figures);
-	return figures.disk_free_bytes < ENOUGH ? say_no_room(why) : 0;
+	return trouble == -ENOSPC && figures.disk_free_bytes < ENOUGH ? say_no_room(why) : 0;
 }
 
 struct reject_log *ingest_rejects(struct ingest *ingest)

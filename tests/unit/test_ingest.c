@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <sys/xattr.h>
 #include "base/clock.h"
+#include "ingest/private.h"
+#include "store/env.h"
 #include "world.h"
 
 static uint8_t int64_code(void)
@@ -741,6 +743,25 @@ static int fill(struct world *world, unsigned i)
 	return world_run(world, req, &result);
 }
 
+/* A commit that was given up is no reason to refuse the next writer, as long as the store itself goes on. */
+static void test_given_up(void)
+{
+	struct world world = { 0 };
+	struct ingest_result result;
+	struct why why;
+
+	world_begin(&world, "given_up");
+	world.ingest->trouble = -EIO;
+	CHECK_INT(ingest_check_store(world.ingest, &why), 0);
+	atomic_store(&world.store->failed, -EIO);
+	CHECK_INT(ingest_check_store(world.ingest, &why), -EIO);
+	CHECK(strstr(why.text, "restart the daemon") != NULL);
+	atomic_store(&world.store->failed, 0);
+	CHECK_INT(world_put(&world, RECORD_LANE_DIRECT, "one", CLICKS, 1, INGEST_NOW, 0, &result), 0);
+	CHECK_INT(world.ingest->trouble, 0);
+	world_end(&world);
+}
+
 static void test_full_map(void)
 {
 	struct world world = { .store_options = { .map_bytes = 2 << 20, .segment_bytes = 256 << 10, .log_bytes = 8 << 20,
@@ -798,6 +819,7 @@ int main(void)
 	world_end(&world);
 	test_listener();
 	test_listener_of_wholes();
+	test_given_up();
 	test_full_map();
 	return test_end("ingest");
 }
