@@ -3,20 +3,12 @@
 # An operator pauses, resumes and seeks a lane; what was told outlives a restart; who may not write the group may tell its lanes nothing.
 # claims: F8
 . "$TESTS/lib.sh"
+. "$TESTS/helpers/events.sh"
 
 chmod 755 "$DIR" "$(dirname "$DIR")"	# another user tries, too
 start_mock events:2
 start_daemon -o "kafka.brokers=$BROKERS" -o allow_other
-define g <<'END'
-[group]
-entity = user
-[feature n]
-type = int64
-[stream events]
-topic = events
-entity = key
-feature.n = $.n
-END
+define_events
 eventually 20 lane_is g.events state running
 for i in {0..9}; do
 	echo "u$i:{\"n\":$i}"

@@ -6,25 +6,12 @@
 # claims: F9
 # slow
 . "$TESTS/lib.sh"
+. "$TESTS/helpers/events.sh"
 
 start_broker message.max.bytes=12000000
 topic create events 1
 start_daemon -o "kafka.brokers=$BROKERS"
-define g <<'END'
-[group]
-entity = user
-[feature n]
-type = int64
-[stream events]
-topic = events
-entity = key
-feature.n = $.n
-END
-number() {
-	for ((i = $1; i < $1 + $2; i++)); do
-		echo "u$i:{\"n\":$i}"
-	done | produce events -K :
-}
+define_events
 number 0 5
 eventually 30 lane_is g.events messages 5
 same "$(lane g.events partition.0)" 'position 5 low 0 high 5 lag 0'

@@ -4,25 +4,12 @@
 # counts once.
 # claims: F9
 . "$TESTS/lib.sh"
+. "$TESTS/helpers/events.sh"
 . "$TESTS/helpers/stall.sh"
 
 start_mock events:1
 start_stalling -o "kafka.brokers=$BROKERS"
-define g <<'END'
-[group]
-entity = user
-[feature n]
-type = int64
-[stream events]
-topic = events
-entity = key
-feature.n = $.n
-END
-number() {
-	for ((i = $1; i < $1 + $2; i++)); do
-		echo "u$i:{\"n\":$i}"
-	done | produce events -K :
-}
+define_events
 number 0 200
 eventually 20 lane_is g.events messages 200
 same "$(lane g.events reason)" ''
