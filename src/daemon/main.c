@@ -377,6 +377,7 @@ static int open_mount(struct daemon *daemon)
 		.controls = daemon->status.controls,
 		.trees = daemon->lanes.trees,
 		.batch = daemon->batch,
+		.serving = daemon->second.serving,
 		.kernel_options = daemon->kernel.data,
 	};
 	struct why why = { "" };

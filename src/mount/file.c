@@ -258,23 +258,54 @@ static struct job *setattr_job(struct call *call, struct node *node, const struc
 	return job;
 }
 
+static void submit_owner(struct call *call, struct job *job)
+{
+	const struct stat *attr = &call->attr;
+	int set = call->flags;
+
+	direct_own_group(call->mount->lane, &job->origin, job->target.group_id,
+			 set & FUSE_SET_ATTR_MODE ? attr->st_mode & 03777 : (mode_t)-1,
+			 set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1,
+			 set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1, job_done, job);
+}
+
+static void end_own_large(struct job *job, int rc)
+{
+	serving_rights_end(job->mount->options.serving, job->target.group_id);
+	attr_end_change(job, rc);
+}
+
+/* The serving mount's directories are told before the commit, so that no other commit waits for it. */
+static void own_large_group(struct call *call)
+{
+	struct node *node = node_of(call->mount, call->ino);
+	struct target target;
+	struct job *job;
+
+	node_target(call->mount, node, &target);
+	job = setattr_job(call, node, &target);
+	if (!job)
+		return;
+	if (serving_rights_begin(call->mount->options.serving, target.group_id))
+		job->end = end_own_large;
+	submit_owner(call, job);
+}
+
 /* Mode and owner of a group are the store's. */
 static void own_group(struct call *call, struct node *node, const struct target *target)
 {
-	const struct stat *attr = &call->attr;
 	struct job *job;
-	int set = call->flags;
 
-	if (!(set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))) {
+	if (!(call->flags & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))) {
 		show_attr(call->mount, node, call->req, 0);
-		return;
+	} else if (call->mount->options.serving && serving_has_many(call->mount->options.serving, target->group_id)) {
+		call->run = own_large_group;
+		call_run_slow(call);
+	} else {
+		job = setattr_job(call, node, target);
+		if (job)
+			submit_owner(call, job);
 	}
-	job = setattr_job(call, node, target);
-	if (job)
-		direct_own_group(call->mount->lane, &job->origin, target->group_id,
-				 set & FUSE_SET_ATTR_MODE ? attr->st_mode & 03777 : (mode_t)-1,
-				 set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1,
-				 set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1, job_done, job);
 }
 
 static int64_t time_to_set(const struct call *call)

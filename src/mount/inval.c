@@ -22,6 +22,9 @@
  * asked for again when it is next used), with large groups set aside meanwhile (serving_aside.c). Older kernels are told name by name,
  * however long that takes: late is better than wrong.
  *
+ * Directories that somebody stands in go by what the kernel keeps of them, not by their names: where a group's rights change, they are told one by
+ * one, before the commit if they are many (serving_rights.c).
+ *
  * An entity's directory shows its newest value's times, so its attributes are dropped with any of its values. If the kernel does not know
  * the directory although it holds the node, the lookup that brings it is still under way; then its name is dropped instead, which waits.
  *
@@ -40,8 +43,6 @@ enum {
 	NAMES_MAX = 4096,		/* told one by one in some 40 ms; past that everything is forgotten in 20 us */
 	NOTIFY_INC_EPOCH = 8,		/* the kernel's number of the message */
 };
-
-#define NOBODY ".nobody"	/* a name that no directory has */
 
 /* What `tell` is told. */
 struct forget_item {
@@ -278,36 +279,6 @@ static void forget_group(struct serving *serving, const struct catalog_group *gr
 	}
 }
 
-/*
- * Who stands in an entity's directory, or holds it open, goes by the permissions that the kernel keeps of that directory; its name is not looked at
- * again, so forgetting names does not help. Directories are told one by one, a shard at a time, once the lookups that are under way have brought theirs.
- */
-static void forget_rights(struct serving *serving, struct sgroup *node)
-{
-	struct fuse_session *session = serving->channel.session;
-
-	fuse_lowlevel_notify_inval_entry(session, snode_ino(serving, &node->node), NOBODY, strlen(NOBODY));
-	for (int i = 0; i < SERVING_SHARDS; i++) {
-		struct shard *shard = &node->shards[i];
-		struct buf inos = { 0 };
-
-		pthread_mutex_lock(&shard->lock);
-		for (size_t j = 0; j < shard->n_chains; j++) {
-			for (const struct sentity *entity = shard->chains[j]; entity; entity = entity->next) {
-				fuse_ino_t ino = snode_ino(serving, &entity->node);
-
-				buf_append(&inos, &ino, sizeof ino);
-			}
-		}
-		pthread_mutex_unlock(&shard->lock);
-		if (buf_error(&inos) < 0)
-			give_up(serving, -ENOMEM);
-		for (size_t j = 0; buf_error(&inos) == 0 && j < inos.len / sizeof(fuse_ino_t); j++)
-			fuse_lowlevel_notify_inval_inode(session, ((const fuse_ino_t *)(const void *)inos.data)[j], -1, 0);
-		buf_release(&inos);
-	}
-}
-
 /* ---- the catalog ---- */
 
 static bool has_other_rights(const struct catalog_group *was, const struct catalog_group *next)
@@ -404,8 +375,8 @@ static void tell_dirs(struct serving *serving, const struct catalog_group *was, 
 	tell(serving, parent_of(serving, was), snode_ino(serving, &node->node), slice_str(was->name));
 	for (unsigned form = 0; was->view && form < SERVING_FORMS; form++)
 		tell(serving, snode_ino(serving, &node->node), snode_ino(serving, &node->forms[form]), slice_str(join_form_name(form)));
-	if (serving->forgetting.is_all && next && has_other_rights(was, next))
-		forget_rights(serving, node);
+	if (serving->forgetting.is_all && next && has_other_rights(was, next) && !rights_are_told(node) && rights_tell(serving, node) < 0)
+		give_up(serving, -ENOMEM);
 	sgroup_drop(serving, node);
 }
 
@@ -451,7 +422,7 @@ void serving_changing(void *arg, const struct ingest_news *news)
 	uint64_t number;
 	struct catalog *cat = catalog_current_get(serving->lane->cur, &number);
 
-	if (atomic_load(&serving->is_over))
+	if (rights_are_over(serving))
 		serving_nodes_free(serving);
 	try_epoch(serving);
 	begin_forgetting(&serving->forgetting);

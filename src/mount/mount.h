@@ -15,6 +15,7 @@
 #include "lane/lane.h"
 
 struct mount;
+struct serving;
 
 /* A read-only text file of .featurefs/, rendered at each open. */
 struct mount_control {
@@ -76,6 +77,7 @@ struct mount_options {
 	const struct mount_control *controls;	/* ended by a NULL name; must outlive the mount */
 	const struct mount_tree *trees;		/* the same */
 	struct batch *batch;			/* keeps what is dropped into .import; NULL: there is none */
+	struct serving *serving;		/* the second mount; must outlive this one. NULL: there is none */
 };
 
 /* Mounts. -ENOTCONN with what to do if the mount point is a dead mount that a crash left; other errno with a reason. */

@@ -42,6 +42,15 @@ void serving_stop(struct serving *serving);
 void serving_changing(void *arg, const struct ingest_news *news);
 void serving_changed(void *arg, const struct ingest_news *news);
 
+/*
+ * Around a change of a group's mode or owner, which holds for each directory below it: what the kernel keeps of those is taken away before the commit,
+ * which then need not wait for that. The first says whether there is so much of it that this is worth while; then _begin, which takes microseconds
+ * for each and may be called by any thread that answers no requests, and, if that was true, _end when the change is committed or refused.
+ */
+bool serving_has_many(struct serving *serving, uint32_t group_id);
+bool serving_rights_begin(struct serving *serving, uint32_t group_id);
+void serving_rights_end(struct serving *serving, uint32_t group_id);
+
 struct serving_figures {
 	bool is_mounted;
 	uint64_t requests, lookups, reads;	/* since the start */

@@ -45,6 +45,13 @@ static int64_t dir_end(const struct serve_view *view, const struct target *targe
 	return serve_row_end_ns(view, grp, &rec);
 }
 
+static double keep_dir_for(const struct snode *node, const struct serve_view *view, const struct target *target)
+{
+	if (node->kind == NODE_ENTITY && atomic_load(&((const struct sentity *)node)->grp->rights_changing))
+		return 0;
+	return keep_for(dir_end(view, target), view->now_ns);
+}
+
 void serving_set_entry(const struct serving *serving, const struct snode *node, const struct stat *st, double entry_timeout,
 		       double attr_timeout, struct fuse_entry_param *out)
 {
@@ -201,7 +208,7 @@ static int look_entity(struct serving *serving, struct sgroup *grp, struct slice
 		entity = sentity_look(serving, grp, hash, name, &glance, &keeps);
 		if (entity)
 			serving_set_entry(serving, &entity->node, &st, keeps ? SERVING_LONG : 0,
-				  keeps ? keep_for(dir_end(&view, &target), view.now_ns) : 0, out);
+					  keeps ? keep_dir_for(&entity->node, &view, &target) : 0, out);
 		else
 			rc = -ENOMEM;
 	}
@@ -368,7 +375,7 @@ static int stat_dir(struct serving *serving, const struct snode *node, struct st
 		return rc;
 	rc = serving_fill(serving, &view, &target, &none, out);
 	*out_timeout = glance_holds(&glance) && node->kind != NODE_CONTROL_DIR && !snode_is_decoy(node) ?
-		keep_for(dir_end(&view, &target), view.now_ns) : 0;
+		keep_dir_for(node, &view, &target) : 0;
 	serve_end(&view);
 	return rc;
 }

@@ -97,6 +97,8 @@ static struct sgroup *make_group_locked(struct serving *serving, uint32_t id, en
 	}
 	atomic_init(&grp->held, 0);
 	atomic_init(&grp->missed, 0);
+	atomic_init(&grp->rights_changing, 0);
+	atomic_init(&grp->rights_told, 0);
 	for (int i = 0; i < SERVING_SHARDS; i++) {
 		grp->shards[i] = (struct shard){ 0 };
 		pthread_mutex_init(&grp->shards[i].lock, NULL);

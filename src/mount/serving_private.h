@@ -75,6 +75,8 @@ struct sgroup {
 	bool is_decoy;			/* stands in for a group that is aside: a node of its own, of which the kernel keeps nothing */
 	bool is_aside;			/* [G] its name leads to decoys: serving_aside.c */
 	bool is_leaving;		/* of the thread that leads the commit: it loses its name */
+	atomic_uint rights_changing;	/* nothing is kept of what its entities' directories show, for their mode and owner are about to change */
+	atomic_uint rights_told;	/* so many of those have made the kernel forget what it kept */
 	struct shard shards[SERVING_SHARDS];
 };
 
@@ -158,6 +160,7 @@ struct serving {
 	struct uring uring;
 	atomic_bool is_open;		/* mounted: there is somebody to tell */
 	atomic_bool is_over;		/* unmounted again: its nodes are freed with the next commit */
+	unsigned n_rights;		/* [G] changes of rights that have begun; nodes stay until they are done */
 	struct snode root, control_dir, views_dir;
 	pthread_mutex_t lock;
 	struct sgroup *groups[SERVING_GROUP_CHAINS];	/* [G] */
@@ -322,6 +325,15 @@ void aside_end(struct serving *serving);
 void aside_forget(struct serving *serving);
 /* The name, in the root, of a group that is aside. */
 int aside_look(struct serving *serving, const char *name, struct fuse_entry_param *out);
+
+/* ---- serving_rights.c: what is kept of the directories of a group whose mode or owner changes ---- */
+
+/* Has the kernel nothing of them, and gets nothing? */
+bool rights_are_told(const struct sgroup *grp);
+/* Tells it. -ENOMEM: not all of them. */
+int rights_tell(struct serving *serving, struct sgroup *grp);
+/* Unmounted, and nobody tells any more. */
+bool rights_are_over(struct serving *serving);
 
 /* ---- serving_batch.c ---- */
 

@@ -4,6 +4,7 @@
  *
  *	drop	messages that make the kernel forget names are lost: readers of the serving mount must then be caught with old values
  *	late	answers and messages wait for a random while, so that what crosses on its way crosses more often
+ *	slow	each message about a directory that somebody may stand in takes a fifth of a millisecond
  *	old	the kernel is one that does not know how to forget everything at once, nor how to let go of nodes by their numbers
  *
  * It is read once, at the first message.
@@ -22,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NOTIFY_INVAL_ENTRY = 3, NOTIFY_INC_EPOCH = 8, NOTIFY_PRUNE = 9, LATE_MAX_NS = 400000 };
+enum { NOTIFY_INVAL_INODE = 2, NOTIFY_INVAL_ENTRY = 3, NOTIFY_INC_EPOCH = 8, NOTIFY_PRUNE = 9, LATE_MAX_NS = 400000, SLOW_NS = 200000 };
 
 struct head {
 	uint32_t len;
@@ -30,7 +31,7 @@ struct head {
 	uint64_t unique;
 };
 
-static bool drops, is_late, is_old;
+static bool drops, is_late, is_slow, is_old;
 static atomic_int state;		/* 0: not read, 1: being read, 2: read */
 static atomic_uint turns;
 
@@ -43,6 +44,7 @@ static void read_words(void)
 	while (file && fscanf(file, "%15s", word) == 1) {
 		drops = drops || !strcmp(word, "drop");
 		is_late = is_late || !strcmp(word, "late");
+		is_slow = is_slow || !strcmp(word, "slow");
 		is_old = is_old || !strcmp(word, "old");
 	}
 	if (file)
@@ -92,6 +94,8 @@ static ssize_t judge(int fd, const void *bytes, size_t len)
 	dawdle();
 	if (head.unique != 0)
 		return -1;
+	if (head.code == NOTIFY_INVAL_INODE && is_slow)
+		nanosleep(&(struct timespec){ 0, SLOW_NS }, NULL);
 	if ((head.code == NOTIFY_INC_EPOCH || head.code == NOTIFY_PRUNE) && is_old)
 		return -2;
 	return drops && (head.code == NOTIFY_INC_EPOCH || head.code == NOTIFY_INVAL_ENTRY) ? (ssize_t)head.len : -1;
