@@ -584,33 +584,6 @@ static double timed_load(struct beside *beside)
 	return us;
 }
 
-/* The group's mode changes while all of it is held: each directory's is the group's. */
-static void time_rights(char **mounts, long number, struct bench_figure *figure)
-{
-	struct beside beside = { .editing = mounts[0], .serving = mounts[1], .number = number };
-	char path[PATH_BYTES], metrics[PATH_BYTES];
-	double us, forgotten;
-	int64_t begin;
-
-	read_each(mounts[1]);
-	snprintf(path, sizeof(path), "%s/" BENCH_GROUP, mounts[0]);
-	snprintf(metrics, sizeof(metrics), "%s/.featurefs/metrics", mounts[0]);
-	begin_beside(&beside);
-	usleep(200000);
-	forgotten = number_in(metrics, "featurefs_serving_forgetting_seconds_total ");
-	begin = clock_monotonic();
-	if (chmod(path, 0750) < 0)
-		bench_die("%s: %s", path, strerror(errno));
-	us = us_since(begin);
-	forgotten = number_in(metrics, "featurefs_serving_forgetting_seconds_total ") - forgotten;
-	end_beside(&beside);
-	bench_round(figure, us / (double)entities, 1);
-	printf("# chmod of the group, %ldk files held, takes %.1f ms, of which the kernel forgets for %.1f ms; beside it the slowest write takes "
-	       "%.1f ms, the slowest read %.1f ms, of a view's row %.1f ms\n",
-	       entities / 1000, us / 1e3, forgotten * 1e3, beside.slowest_write / 1e3, beside.slowest_read[CLIENTS_MAX - 1] / 1e3,
-	       beside.slowest_row / 1e3);
-}
-
 /*
  * Holds all files, loads over them on both sides in turns, and looks whether all is new. The figure is what commits have waited for the kernel to
  * forget, as the daemon counts it, for the time that a load takes is uneven by more than that; and the longest open, read and close of readers of files,
@@ -618,9 +591,8 @@ static void time_rights(char **mounts, long number, struct bench_figure *figure)
  */
 static void bench_load(char **mounts)
 {
-	struct bench_figure figure = figure_of("", 100), longest = figure_of("", 100), row = figure_of("", 100), rights = figure_of("", 15);
-	struct bench_figure alone = figure_of("", 1.3);
-	char name[64], longest_name[64], row_name[64], rights_name[64], alone_name[64], metrics[PATH_BYTES], text[LOAD_TEXT];
+	struct bench_figure figure = figure_of("", 100), longest = figure_of("", 100), row = figure_of("", 100), alone = figure_of("", 1.3);
+	char name[64], longest_name[64], row_name[64], alone_name[64], metrics[PATH_BYTES], text[LOAD_TEXT];
 	uint64_t seed = 7919;
 
 	snprintf(name, sizeof(name), "load, %ldk files held: ms to forget them", entities / 1000);
@@ -631,8 +603,6 @@ static void bench_load(char **mounts)
 	snprintf(row_name, sizeof(row_name), "load, %ldk rows of a view opened: longest, ms", viewed() / 1000);
 	row.name = row_name;
 	row.unit = "ms";
-	snprintf(rights_name, sizeof(rights_name), "chmod, %ldk files held: us for each", entities / 1000);
-	rights.name = rights_name;
 	alone.name = alone_name;
 	alone.unit = "ms";
 	snprintf(metrics, sizeof(metrics), "%s/.featurefs/metrics", mounts[0]);
@@ -673,11 +643,9 @@ static void bench_load(char **mounts)
 		       entities, us[0] / 1e3, us[1] / 1e3, wholes, sides[0].slowest_write / 1e3, sides[1].slowest_write / 1e3,
 		       sides[0].slowest_read[CLIENTS_MAX - 1] / 1e3, CLIENTS_MAX - 1, sides[0].slowest_read[CLIENTS_MAX - 2] / 1e3, LOOKED_AT);
 	}
-	time_rights(mounts, 2 * rounds - 1, &rights);
 	bench_print(&figure);
 	bench_print(&longest);
 	bench_print(&row);
-	bench_print(&rights);
 	bench_print(&alone);
 }
 
