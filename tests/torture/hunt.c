@@ -45,6 +45,7 @@ enum {
 	RING = 4096,			/* versions of a key that are remembered */
 	MORTALS = 6, MORTAL_TTL_MS = 2500,
 	MANY = 3000, MANY_PAUSE_MS = 300,	/* of names: an entity and a value each */
+	STANDING = 100,			/* in directories of those */
 	CROSSING_MS = 5, CROSSED_PART = 50,	/* one change in so many, and two, may be crossed by a stat: check_mode() */
 	SHOWN_MAX = 20,
 };
@@ -851,21 +852,6 @@ static void check_many(unsigned ver, unsigned step)
 	}
 }
 
-static void *change_many(void *arg)
-{
-	(void)arg;
-	for (unsigned ver = 1; !atomic_load(&is_over); ver++) {
-		if (put_many(ver) < 0) {
-			fault("an upsert of %d rows: %s", MANY, strerror(errno));
-			break;
-		}
-		check_many(ver, 1);
-		atomic_fetch_add(&n_many, 1);
-		nap_ms(MANY_PAUSE_MS);
-	}
-	return NULL;
-}
-
 /* ---- the definition and the mode of the group ---- */
 
 /*
@@ -906,6 +892,46 @@ static void *change_group(void *arg)
 		check_mode(path, mode & 0666);
 		atomic_fetch_add(&n_rights, 1);
 		nap_ms(150);
+	}
+	return NULL;
+}
+
+/* ---- thousands of directories at once, of which some are stood in ---- */
+
+static void change_mode_of_many(mode_t mode)
+{
+	static int standing[STANDING];
+	char path[256];
+
+	for (int i = 0; i < STANDING; i++) {
+		snprintf(path, sizeof path, "%s/w/m%d", srv, i * (MANY / STANDING));
+		if (!standing[i])
+			standing[i] = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	snprintf(path, sizeof path, "%s/w", edit);
+	if (chmod(path, mode) < 0)
+		fault("%s: %s", path, strerror(errno));
+	for (int i = 0; i < STANDING; i++) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d", standing[i]);
+		check_mode(path, mode);
+		snprintf(path, sizeof path, "%s/w/m%d", srv, i * (MANY / STANDING) + 1);
+		check_mode(path, mode);
+	}
+	atomic_fetch_add(&n_rights, 1);
+}
+
+static void *change_many(void *arg)
+{
+	(void)arg;
+	for (unsigned ver = 1; !atomic_load(&is_over); ver++) {
+		if (put_many(ver) < 0) {
+			fault("an upsert of %d rows: %s", MANY, strerror(errno));
+			break;
+		}
+		check_many(ver, 1);
+		change_mode_of_many(ver % 2 ? 0750 : 0755);
+		atomic_fetch_add(&n_many, 1);
+		nap_ms(MANY_PAUSE_MS);
 	}
 	return NULL;
 }
