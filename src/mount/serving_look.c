@@ -45,11 +45,10 @@ static int64_t dir_end(const struct serve_view *view, const struct target *targe
 	return serve_row_end_ns(view, grp, &rec);
 }
 
-static double keep_dir_for(const struct snode *node, const struct serve_view *view, const struct target *target)
+/* To be asked before the glance is looked at again: a change that ends after this has moved the group's mark by then. */
+static bool keeps_directories(const struct sgroup *grp)
 {
-	if (node->kind == NODE_ENTITY && atomic_load(&((const struct sentity *)node)->grp->rights_changing))
-		return 0;
-	return keep_for(dir_end(view, target), view->now_ns);
+	return atomic_load(&grp->rights_changing) == 0;
 }
 
 void serving_set_entry(const struct serving *serving, const struct snode *node, const struct stat *st, double entry_timeout,
@@ -191,7 +190,7 @@ static int look_entity(struct serving *serving, struct sgroup *grp, struct slice
 	struct serve_view view;
 	struct glance glance;
 	struct stat st;
-	bool keeps;
+	bool keeps, keeps_attr;
 	int rc;
 
 	target = (struct target){ .kind = NODE_ENTITY, .group_id = grp->id, .entity_len = (uint16_t)name.len };
@@ -205,10 +204,11 @@ static int look_entity(struct serving *serving, struct sgroup *grp, struct slice
 	if (rc == -ENOENT)
 		atomic_fetch_add_explicit(&grp->missed, 1, memory_order_relaxed);
 	if (rc == 0) {
+		keeps_attr = keeps_directories(grp);
 		entity = sentity_look(serving, grp, hash, name, &glance, &keeps);
 		if (entity)
 			serving_set_entry(serving, &entity->node, &st, keeps ? SERVING_LONG : 0,
-					  keeps ? keep_dir_for(&entity->node, &view, &target) : 0, out);
+					  keeps && keeps_attr ? keep_for(dir_end(&view, &target), view.now_ns) : 0, out);
 		else
 			rc = -ENOMEM;
 	}
@@ -366,6 +366,7 @@ static int stat_dir(struct serving *serving, const struct snode *node, struct st
 	struct target target;
 	struct serve_view view;
 	struct glance glance;
+	bool keeps;
 	int rc;
 
 	snode_target(node, &target);
@@ -374,8 +375,9 @@ static int stat_dir(struct serving *serving, const struct snode *node, struct st
 	if (rc < 0)
 		return rc;
 	rc = serving_fill(serving, &view, &target, &none, out);
-	*out_timeout = glance_holds(&glance) && node->kind != NODE_CONTROL_DIR && !snode_is_decoy(node) ?
-		keep_dir_for(node, &view, &target) : 0;
+	keeps = node->kind != NODE_CONTROL_DIR && !snode_is_decoy(node) &&
+		(node->kind != NODE_ENTITY || keeps_directories(((const struct sentity *)node)->grp)) && glance_holds(&glance);
+	*out_timeout = keeps ? keep_for(dir_end(&view, &target), view.now_ns) : 0;
 	serve_end(&view);
 	return rc;
 }
