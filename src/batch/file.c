@@ -108,8 +108,15 @@ void file_forget_name(struct batch *batch, const struct stat *st)
 	atomic_fetch_sub(&batch->files, 1);
 	if (writer)
 		writer->is_gone = true;
-	else if (st->st_nlink == 1 && !(spool_marks(st) & MARK_LOADED))
+	if (st->st_nlink > 1)
+		return;
+	/* The kernel tells of the last handle after the close, and whoever removes what it has closed wants the room of it at once. */
+	if (writer && writer->is_marked) {
+		file_uncharge(batch, writer->charged);
+		writer->charged = 0;
+	} else if (!writer && !(spool_marks(st) & MARK_LOADED)) {
 		file_uncharge(batch, (uint64_t)st->st_size);
+	}
 }
 
 int file_free_content(struct batch *batch, int fd, const struct stat *st)
