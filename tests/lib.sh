@@ -33,7 +33,7 @@
 #	SAN	empty, or the sanitizers that it was built with
 
 set -eEu -o pipefail
-export LC_ALL=C
+export LC_ALL=C TZ=UTC
 umask 022
 
 newline=$'\n'
