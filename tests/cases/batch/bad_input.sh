@@ -7,9 +7,10 @@
 # slow
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/import.sh"
+. "$TESTS/helpers/stall.sh"
 
 expect_log 'import'
-start_daemon -o batch.memory=64M
+start_stalling -o batch.memory=64M
 define_rows g
 drop=$MNT/g/.import
 rows 1 10 1 > "$drop/good.csv"
@@ -108,14 +109,21 @@ ok many bad rows
 
 # The definition changes while a load runs, and a group goes away.
 rows 1 150000 6 > "$DIR/long.csv"
-cp "$DIR/long.csv" "$drop/"
+# during GROUP COMMAND...: between the beginning of the load of a long.csv into that group and its first read.
+during() {
+	rm -f "$STALL_READS.met"
+	echo long.csv > "$STALL_READS"
+	cp "$DIR/long.csv" "$MNT/$1/.import/"
+	eventually 20 test -e "$STALL_READS.met"
+	"${@:2}"
+	rm "$STALL_READS"
+}
 { cat "$MNT/g/.schema"; printf '[feature c]\ntype = bool\n'; } > "$DIR/schema"
-cat "$DIR/schema" > "$MNT/g/.schema"
+during g cp "$DIR/schema" "$MNT/g/.schema"
 loaded g long.csv 100
 same "$(cat "$MNT/g/u150000/a")" 6
 define_rows gone
-cp "$DIR/long.csv" "$MNT/gone/.import/"
-rmdir "$MNT/gone"
+during gone rmdir "$MNT/gone"
 eventually 60 grep -q '^featurefs_imports_waiting 0$' "$MNT/.featurefs/metrics"
 eventually 60 grep -q '^featurefs_imports_running 0$' "$MNT/.featurefs/metrics"
 grep -q 'the group was removed\|no such group' "$LOG"

@@ -5,8 +5,9 @@
 # claims: I15
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/import.sh"
+. "$TESTS/helpers/stall.sh"
 
-start_daemon
+start_stalling
 define_rows g
 define_rows other
 drop=$MNT/g/.import
@@ -19,9 +20,10 @@ mkdir "$MNT/other/x"
 rows 1 100000 2 > "$DIR/new.csv"
 touch -d '2026-01-02' "$DIR/new.csv"
 cp -p "$DIR/new.csv" "$drop/.new.csv"
-python3 - "$MNT" "$drop/.reports/new.csv.status" > "$DIR/said" << 'END'
+echo new.csv > "$STALL_READS"	# until some have been written
+python3 - "$MNT" "$drop/.reports/new.csv.status" "$STALL_READS" > "$DIR/said" << 'END'
 import os, sys
-mnt, report = sys.argv[1:]
+mnt, report, stall = sys.argv[1:]
 os.rename(mnt + "/g/.import/.new.csv", mnt + "/g/.import/new.csv")
 written = {}
 during = 0
@@ -32,6 +34,8 @@ while True:
     if state not in ("state: waiting", "state: running"):
         break
     n += 1
+    if n == 20:
+        os.unlink(stall)
     user = "u%d" % (n * 7919 % 100000 + 1)
     for path, value in (("%s/g/%s/a" % (mnt, user), 1000 + n), ("%s/other/x/a" % mnt, n)):
         with open(path, "w") as f:
@@ -51,7 +55,7 @@ print(during)
 END
 loaded g new.csv 60
 during=$(cat "$DIR/said")
-same "$((during > 0))" 1 "$during writes during the load"
+same "$((during >= 20))" 1 "$during writes during the load"
 same "$(field g new.csv changed)" "$((100000 - $(field g new.csv late)))" 'the b of all is confirmed'
 same "$(($(field g new.csv late) <= during))" 1
 count=$(cat "$MNT"/g/u{1..2000}/a | sort | uniq -c | sort -rn | awk 'NR == 1 { print $2 }')

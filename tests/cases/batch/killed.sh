@@ -6,6 +6,7 @@
 # limit: 120
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/import.sh"
+. "$TESTS/helpers/stall.sh"
 
 start_daemon
 define_rows g
@@ -92,50 +93,37 @@ same "$(cat "$MNT/g/u1/a")" 9
 ok an interrupted copy
 
 # rm cancels what runs and what waits.
-# cancel REPORT NAME...: drops what stands there as .NAME, in that order, and removes all of it again, from the last to the first, as soon as
-# the job of that report has begun; in one process, for a shell that waits for its turn may find the job ended.
+stop_daemon
+start_stalling
+# cancel REPORT COMMAND...: while the job of that report is held in a first read; then it goes on.
 cancel() {
-	python3 - "$drop" "$@" << 'END'
-import os, sys
-drop, report, *names = sys.argv[1:]
-for name in names:
-    os.rename(f"{drop}/.{name}", f"{drop}/{name}")
-def state():
-    try:
-        with open(f"{drop}/.reports/{report}.status") as f:
-            return f.readline()
-    except FileNotFoundError:
-        return "state: none\n"
-while state() in ("state: none\n", "state: waiting\n"):
-    pass
-for name in reversed(names):
-    for part in sorted(os.listdir(f"{drop}/{name}")) if os.path.isdir(f"{drop}/{name}") else ():
-        os.unlink(f"{drop}/{name}/{part}")
-    (os.rmdir if os.path.isdir(f"{drop}/{name}") else os.unlink)(f"{drop}/{name}")
-END
+	eventually 20 test -e "$STALL_READS.met"
+	same "$(field g "$1" state)" running
+	"${@:2}"
+	rm "$STALL_READS" "$STALL_READS.met"
+	ended g "$1" cancelled
+	same "$(cat "$MNT/g/u1/a")" 9
 }
 rows 1 200000 10 > "$drop/.c1.csv"
 rows 1 10 11 > "$drop/.c2.csv"
-cancel c1.csv c1.csv c2.csv
-ended g c1.csv cancelled
+echo c1.csv > "$STALL_READS"
+mv "$drop/.c1.csv" "$drop/c1.csv"
+mv "$drop/.c2.csv" "$drop/c2.csv"
+cancel c1.csv rm "$drop/c2.csv" "$drop/c1.csv"
 ended g c2.csv cancelled
-same "$(cat "$MNT/g/u1/a")" 9
 absent "$drop/c1.csv"
 same "$(sed -n 's/^featurefs_imports_total{end="cancelled"} //p' "$MNT/.featurefs/metrics")" 2
 rows 1 200000 10 > "$drop/.c3.csv"
-python3 -c 'import os, sys
-os.chdir(sys.argv[1])
-os.rename(".c3.csv", "c3.csv")
-os.rename("c3.csv", "c4.csv")
-os.unlink("c4.csv")' "$drop"
-ended g c3.csv cancelled
-same "$(cat "$MNT/g/u1/a")" 9 'renamed before'
+echo c3.csv > "$STALL_READS"
+mv "$drop/.c3.csv" "$drop/c3.csv"
+mv "$drop/c3.csv" "$drop/c4.csv"
+cancel c3.csv rm "$drop/c4.csv"
 mkdir "$drop/.d"
 rows 1 100000 12 > "$drop/.d/p1.csv"
 rows 1 100000 12 > "$drop/.d/p2.csv"
 : > "$drop/.d/_SUCCESS"
-cancel d d
-ended g d cancelled
-same "$(cat "$MNT/g/u1/a")" 9
+echo p1.csv > "$STALL_READS"
+mv "$drop/.d" "$drop/d"
+cancel d rm -r "$drop/d"
 eventually 5 grep -q '^featurefs_spool_bytes 0$' "$MNT/.featurefs/metrics"
 ok cancelled

@@ -3,8 +3,9 @@
 # featurectl import: drops and follows, prints the report, exits with what came of it.
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/import.sh"
+. "$TESTS/helpers/stall.sh"
 
-start_daemon
+start_stalling
 define_rows g
 export FEATUREFS_MOUNT=$MNT
 
@@ -86,10 +87,11 @@ ends 2 featurectl import g /dev/null
 ok exit codes
 
 # The daemon dies while one waits: said, and loaded all the same.
-rows 1 200000 7 > "$DIR/long.csv"
+rows 1 2000 7 > "$DIR/long.csv"
+echo long.csv > "$STALL_READS"
 featurectl import g "$DIR/long.csv" > "$DIR/out" 2> "$DIR/err" &
 waiter=$!
-eventually 20 grep -q '^state: running' "$MNT/g/.import/.reports/long.csv.status"
+eventually 20 test -e "$STALL_READS.met"
 crash_daemon
 clear_mount
 rc=0
@@ -98,5 +100,5 @@ same "$rc" 3
 matches "$(cat "$DIR/err")" 'mounted again'
 start_daemon
 loaded g long.csv 60
-same "$(cat "$MNT/g/u200000/a")" 7
+same "$(cat "$MNT/g/u2000/a")" 7
 ok over a crash
