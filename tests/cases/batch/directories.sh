@@ -3,6 +3,7 @@
 # Directories of parts: as Spark writes them, as rsync, cp and tar copy them. A directory is one job, which a _SUCCESS starts; what begins with
 # a dot or an underscore is no data; parts that come later need another sign. Reports say which part a bad row is of, and what columns none has.
 # claims: I2 I4
+# limit: 120
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/import.sh"
 need rsync
@@ -10,6 +11,26 @@ need rsync
 start_daemon -o batch.settle=1s
 define_rows g
 drop=$MNT/g/.import
+
+# settle TIME: begins anew, with so much time without news for a sign. An hour: no pause of whoever copies is one.
+settle() {
+	stop_daemon
+	start_daemon -o batch.settle="$1"
+}
+
+# copied FROM GROUP NAME: by cp -r, which says nothing of its end, in less time than the daemon takes for that. Where the machine paused, once more as
+# another one; $name is what it is called.
+copied() {
+	local begin
+
+	name=$3
+	while :; do
+		begin=$(date +%s%N)
+		cp -r "$1" "$MNT/$2/.import/$name"
+		(($(date +%s%N) - begin > 1900000000)) || break
+		name+=.more
+	done
+}
 
 # Spark: attempts below _temporary, parts moved into place, _SUCCESS at last, checksums in hidden files.
 mkdir -p "$drop/spark/_temporary/0/task_1"
@@ -31,6 +52,7 @@ same "$(cat "$MNT/g/u1/a" "$MNT/g/u100/a")" $'1\n1'
 ok Spark
 
 # rsync: _SUCCESS comes before the parts. The times of the directory, which rsync sets at its end, say that it is whole.
+settle 1h
 mkdir "$DIR/out"
 for i in 0 1 2 3; do
 	rows $((i * 25 + 1)) $((i * 25 + 25)) 2 > "$DIR/out/part-$i.csv"
@@ -60,11 +82,13 @@ ok one part more
 # cp -r sets no times: a while without news. Each part is of the moment at which it was copied, and cp goes by inode numbers, so that of
 # two parts with the same entity any may be the newer one: this one has entities of its own.
 rows 101 110 4 > "$DIR/out/part-4.csv"
-cp -r "$DIR/out" "$drop/run2"
-loaded g run2
-same "$(field g run2 files) $(field g run2 rows_read)" '5 110'
+settle 2s
+copied "$DIR/out" g run2
+loaded g "$name"
+same "$(field g "$name" files) $(field g "$name" rows_read)" '5 110'
 same "$(cat "$MNT/g/u1/a" "$MNT/g/u101/a")" $'2\n4'
 # tar sets them.
+settle 1h
 tar -C "$DIR" -cf "$DIR/out.tar" out
 tar -C "$drop" -xf "$DIR/out.tar"
 loaded g out
@@ -111,9 +135,10 @@ same "$(cut -f 1,2 "$rules/.reports/days.rejects" | sort)" $'day=2/part-0.csv:5\
 same "$(cat "$MNT/rules"/u{11,23}/a)" $'1\n1'
 # And so is a part that can't be read at all.
 echo user > "$DIR/days/day=1/part-0.csv"
-cp -r "$DIR/days" "$rules/none"
-ended rules none failed
-matches "$(field rules none reason)" '^day=1/part-0.csv: no column is a feature'
+settle 2s
+copied "$DIR/days" rules none
+ended rules "$name" failed
+matches "$(field rules "$name" reason)" '^day=1/part-0.csv: no column is a feature'
 ok named by its path
 
 # A part may lack a column; one that [batch] names for a feature and that no part has is told.
@@ -136,9 +161,9 @@ mkdir "$DIR/some"
 printf 'user,clicks\nu1,2\n' > "$DIR/some/part-0.csv"
 printf 'user,label\nu2,y\n' > "$DIR/some/part-1.csv"
 : > "$DIR/some/_SUCCESS"
-cp -r "$DIR/some" "$some/both"
-loaded some both
-same "$(field some both missing_columns)" ''
+copied "$DIR/some" some both
+loaded some "$name"
+same "$(field some "$name" missing_columns)" ''
 same "$(cat "$MNT/some"/u{1,2}/{a,b} | tr '\n' ' ')" '2 x 1 y '
 printf 'user,label,click\nu1,z,3\n' > "$some/slip.csv"
 loaded some slip.csv
@@ -149,11 +174,12 @@ same "$(field some slip.csv missing_columns)" clicks 'a report that is read back
 ok columns that are not there
 
 # An rsync that is interrupted, and keeps the part that it has in its place.
+settle 1s
 mkdir "$DIR/slow"
 rows 1 40000 8 > "$DIR/slow/part-0.csv"
 : > "$DIR/slow/_SUCCESS"
 touch -d '2026-02-05' "$DIR/slow"/*
-rsync -aP --bwlimit=500 "$DIR/slow/" "$drop/slow/" > "$DIR/said" 2>&1 &
+rsync -aP --bwlimit=50 "$DIR/slow/" "$drop/slow/" > "$DIR/said" 2>&1 &
 copier=$!
 eventually 20 bash -c '[[ $(stat -c %s "$1"/.part-0.csv.*) -gt 30000 ]]' - "$drop/slow"
 kill -INT "$copier"
@@ -175,6 +201,7 @@ ok renamed
 
 # What its copier has signed is the newest job of that name for whoever reads the report next. The kernel tells of a file's last handle after its
 # close, and perhaps after the sign, which stands all the same: mode snapshot would load nothing without it.
+settle 1h
 define_rows h 'mode = snapshot'
 python3 - "$MNT" << 'END'
 import os, sys, time
