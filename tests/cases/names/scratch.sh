@@ -6,7 +6,7 @@
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/fsop.sh"
 
-start_daemon -o scratch_files=8 -o scratch_bytes=1M -o scratch_time=5s
+start_daemon -o scratch_files=8 -o scratch_bytes=1M
 define g <<'END'
 [feature n]
 type = int64
@@ -85,6 +85,10 @@ expect_fail ENOSPC dd if=/dev/zero of=.big bs=64K count=32
 rm -f .big
 eventually 10 bash -c 'head -c 500000 /dev/zero > .ok'
 rm .ok
+cd /
+stop_daemon
+start_daemon -o scratch_time=5s
+cd "$e"
 echo left > .left
 exec 3> .held
 # To ask for it is to use it.

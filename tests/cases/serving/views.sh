@@ -165,7 +165,7 @@ t = threading.Thread(target=write)
 t.start()
 seen = set()
 try:
-    while rounds[0] < 6:
+    while rounds[0] < 6 or len(seen) < 2:
         least = rounds[0] and rounds[0] + 10000
         n, answer = ask(vectors, names[:1000])
         versions = set(array.array("f", answer))
@@ -175,7 +175,6 @@ try:
 finally:
     stop.set()
     t.join()
-assert len(seen) > 1, seen
 print("ok: %d versions seen, none mixed" % len(seen))
 END
 mkdir "$MNT/.views/text"

@@ -58,7 +58,7 @@ seen = set()
 try:
     rows = os.open(mount + "/g/.lookup", os.O_RDWR)
     vectors = os.open(mount + "/.views/v/f32/.lookup", os.O_RDWR)
-    while rounds[0] < 6:
+    while rounds[0] < 6 or len(seen) < 2:
         lines = ask(rows).splitlines()
         assert len(lines) == 2000
         numbers = [json.loads(line)["features"] for line in lines]
@@ -72,7 +72,6 @@ finally:
     stop.set()
     t.join()
 assert mixed == 0, mixed
-assert len(seen) > 1, seen
 print("ok: %d versions seen, none mixed" % len(seen))
 END
 
