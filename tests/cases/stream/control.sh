@@ -47,6 +47,7 @@ same "$(lane g.events state)" paused
 featurectl -m "$MNT" lane seek g.events 0:11
 featurectl -m "$MNT" lane resume g.events
 eventually 20 test -e "$MNT/g/skipped/n"
+eventually 20 lane_is g.events lag 0
 featurectl -m "$MNT" lane list > "$DIR/table"
 same "$(awk -F '\t' '$1 == "g.events" { print $2, $3 }' "$DIR/table")" 'running 0'
 same "$(head -n 1 "$DIR/table" | cut -f 1,2)" $'lane\tstate'

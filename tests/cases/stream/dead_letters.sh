@@ -80,8 +80,8 @@ same "$(lane g.events dead)" 9
 # After a fix they are fed through again: those that are still bad are letters again.
 sed -i 's/^min = 0$/min = -10/' "$MNT/g/.schema"
 lane_tell g.events replay
-eventually 20 lane_is g.events replaying no
 eventually 20 lane_is g.events replayed 9
+eventually 20 lane_is g.events replaying no
 same "$(cat "$MNT/g/u1/n")" -5
 same "$(wc -l < "$dead")" 8
 same "$(getfattr --only-values -n user.source "$MNT/g/u1/n")" events/0/1
