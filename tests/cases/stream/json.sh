@@ -43,7 +43,7 @@ ok 'a message is a file'
 produce clicks -k u1 -p 1 <<< '{"user":"u1","ts":"2026-11-19T00:00:00Z","n":4}'
 eventually 20 lane_is g.clicks late 1
 same "$(cat "$MNT/g/u1/n")" 5
-same "$(lane g.clicks partition.1)" 'position 1 low 0 high 1 lag 0'
+eventually 20 lane_is g.clicks partition.1 'position 1 low 0 high 1 lag 0'
 
 # A changed mapping, without a restart; no message is read twice.
 schema 'feature.name = $.name' > "$MNT/g/.schema"
@@ -81,7 +81,7 @@ for how in remount recrash recrash; do
 	eventually 20 lane_is g.names messages $((before + 1))
 done
 same "$(cat "$MNT/g/u2/n")" 8
-same "$(lane g.clicks partition.0)" "position $((before)) low 0 high $((before)) lag 0"
+eventually 20 lane_is g.clicks partition.0 "position $before low 0 high $before lag 0"
 ok 'each message counts once'
 
 # A section that is gone is no lane; put back, it goes on where it was.

@@ -14,7 +14,7 @@ start_daemon -o "kafka.brokers=$BROKERS"
 define_events
 number 0 5
 eventually 30 lane_is g.events messages 5
-same "$(lane g.events partition.0)" 'position 5 low 0 high 5 lag 0'
+eventually 30 lane_is g.events partition.0 'position 5 low 0 high 5 lag 0'
 
 # Ten MiB: most of it is nobody's, or all of it is one value, which is too large.
 big=$(head -c 10485760 /dev/zero | tr '\0' x)
@@ -101,7 +101,7 @@ remount
 topic empty booked
 recrash
 eventually 30 lane_is h.booked state running
-same "$(lane h.booked partition.0)" 'position 1 low 2 high 2 lag 0'
+eventually 30 lane_is h.booked partition.0 'position 1 low 2 high 2 lag 0'
 produce booked -K : -X transactional.id=books 2> "$DIR/said" <<< 'c:{"n":1}'
 eventually 30 test -e "$MNT/h/c/n"
 same "$(lane h.booked resets)" 0
