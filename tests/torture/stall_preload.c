@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A disk that stalls or fails: preloaded into the daemon, it makes each fdatasync and fsync wait first while the file named by STALL_FILE is there,
- * for as many milliseconds at the most as that says, or half a minute; and each pwrite while the one named by STALL_WRITES is. So a test can
+ * for as many milliseconds at the most as that says, or two minutes; and each pwrite while the one named by STALL_WRITES is. So a test can
  * say when the disk comes back, where a clock would run out on a busy machine. Whoever waits so makes a file beside it whose name has .met at
  * its end. While the file named by FAIL_SYNCS is there,
  * an fsync of what has its text in its path fails, and a read of what has that of STALL_READS waits. A line of LET_GO_FILE is the path of a file whose
@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STEP_MS = 10, LONGEST_MS = 30000 };
+enum { STEP_MS = 10, LONGEST_MS = 120000 };
 
 static long most_ms(const char *path)
 {
