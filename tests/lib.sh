@@ -6,7 +6,7 @@
 #	#!/bin/bash
 #	# SPDX-License-Identifier: MIT
 #	# The story in a few lines: who does what, and what must be true afterwards.
-#	# limit: 120			(optional: seconds, default 60; sanitizer runs get three times as much)
+#	# limit: 120			(optional: seconds, default 60, for a quick machine; each gets twice as much, and sanitizer runs six times)
 #	# slow				(optional: left out of the quick runs under sanitizers)
 #	# long				(optional: takes minutes; run only where it is named)
 #	. "$TESTS/lib.sh"
