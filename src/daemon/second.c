@@ -56,6 +56,7 @@ int second_start(struct second *second)
 		log_error("%s", why.text[0] ? why.text : strerror(-rc));
 		return rc;
 	}
+	second->connection = connection_find(second->mountpoint);
 	rc = -pthread_create(&second->thread, NULL, run, second);
 	second->has_thread = rc == 0;
 	if (rc < 0)
@@ -74,21 +75,26 @@ static bool join_in_time(struct second *second)
 	return pthread_timedjoin_np(second->thread, NULL, &until) == 0;
 }
 
+/* While the session is connected, the number that its mount had is its own still, even if it was taken out of sight (umount -l). */
+static bool cut_off(struct second *second)
+{
+	if (!serving_is_connected(second->serving))
+		return true;
+	log_warn("open files keep %s alive: they get errors now", second->mountpoint);
+	return (second->connection >= 0 && connection_abort(second->connection)) || !serving_is_connected(second->serving);
+}
+
 void second_stop(struct second *second)
 {
-	int connection;
-
 	if (!second->has_thread)
 		return;
 	second->has_thread = false;
 	if (pthread_tryjoin_np(second->thread, NULL) == 0)
 		return;
-	connection = connection_find(second->mountpoint);
 	serving_stop(second->serving);
 	if (join_in_time(second))
 		return;
-	log_warn("open files keep %s alive: they get errors now", second->mountpoint);
-	if (connection >= 0 && connection_abort(connection))
+	if (cut_off(second))
 		pthread_join(second->thread, NULL);
 	else
 		second->serving = NULL;		/* in use until the process ends */

@@ -12,6 +12,7 @@ struct second {
 	const char *mountpoint;		/* resolved */
 	pthread_t thread;
 	bool has_thread;
+	int connection;			/* the kernel's number of the mount, -1 if it could not be found */
 };
 
 /* Before ingest starts, for it listens to ingest's commits. `mountpoint` NULL: none is wanted. All must outlive it. */

@@ -12,6 +12,7 @@
 #include "mount/serving_private.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
@@ -154,6 +155,13 @@ int serving_run(struct serving *serving)
 void serving_stop(struct serving *serving)
 {
 	channel_stop(&serving->channel);
+}
+
+bool serving_is_connected(struct serving *serving)
+{
+	struct pollfd fd = { .fd = fuse_session_fd(serving->channel.session) };
+
+	return poll(&fd, 1, 0) == 0;	/* an ended connection is an error */
 }
 
 void serving_free(struct serving *serving)

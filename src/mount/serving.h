@@ -38,6 +38,8 @@ int serving_open(struct serving *serving, struct why *why);
 int serving_run(struct serving *serving);
 /* Unmounts, from any thread; serving_run then returns. */
 void serving_stop(struct serving *serving);
+/* Between serving_open and serving_free: does the kernel still have requests for it? Files that are open keep it connected behind an unmounting. */
+bool serving_is_connected(struct serving *serving);
 /* The two calls of ingest's listener; `arg` is the struct serving. They are quick where the kernel holds nothing of what changes. */
 void serving_changing(void *arg, const struct ingest_news *news);
 void serving_changed(void *arg, const struct ingest_news *news);

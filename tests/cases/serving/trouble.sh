@@ -94,3 +94,12 @@ term_daemon
 exec 7<&-
 ! is_mounted "$SRV" || fail 'the serving mount is left behind'
 ok 'the daemon ended with a file open'
+start_daemon -o serve="$SRV",store.durability=relaxed
+exec 7< "$SRV/g/u1/n"
+ended=$(grep -c '/srv is unmounted' "$LOG")
+umount -l "$SRV"
+[[ -n $(ls /sys/fs/fuse/connections 2> /dev/null) ]] || { ok 'nothing can be cut off: fusectl is not mounted'; exit; }
+term_daemon
+(($(grep -c '/srv is unmounted' "$LOG") > ended)) || fail 'the serving mount was in use until the process ended'
+exec 7<&-
+ok 'and with one open on a mount that was taken out of sight'
