@@ -3,7 +3,7 @@
  * bench_rights EDITING SERVING [--entities N] [--rounds N] [--core N] [--cores TEXT]: a chmod of a group of N entities, whose directories and one file
  * each the kernel holds on the serving mount. Two figures: what the chmod itself takes for each, and what commits wait meanwhile. Beside it
  * go a writer of another group by the editing mount, a reader of the group, and who stands in directories, to whom the new mode must
- * be shown once the chmod has returned.
+ * be shown once the chmod has returned. Both pause between two calls: what is asked is how long they wait, not how a full processor is shared.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "calls.h"
 
-enum { STANDING = 500, PATH_BYTES = 2 * CALLS_PATH_MAX };
+enum { STANDING = 500, PAUSE_US = 500, PATH_BYTES = 2 * CALLS_PATH_MAX };
 
 static const char *editing, *serving, *cores = "?";
 static long rounds = 2, entities = 100000;
@@ -78,6 +78,7 @@ static void *write_beside(void *arg)
 		us = us_since(begin);
 		*slowest = us > *slowest ? us : *slowest;
 		atomic_fetch_add(&n_written, 1);
+		usleep(PAUSE_US);
 	}
 	return NULL;
 }
@@ -95,6 +96,7 @@ static void *read_beside(void *arg)
 		us = us_since(begin);
 		*slowest = us > *slowest ? us : *slowest;
 		atomic_fetch_add(&n_read, 1);
+		usleep(PAUSE_US);
 	}
 	return NULL;
 }
