@@ -73,6 +73,8 @@ int changelog_open(struct changelog *log, int store_dir_fd, uint64_t store_id, u
 int changelog_start(struct changelog *log, const struct log_position *start, const struct log_position *end,
 		    const struct log_position *last);
 void changelog_close(struct changelog *log);
+/* For the log's own files, with its lock once it has started: one segment more. */
+int changelog_push(struct changelog *log, struct log_segment segment);
 
 /* Fills the header in (the record's first CHANGELOG_HEAD bytes), writes, syncs if `syncs` unless relaxed. `checkpoint` is the
  * number of the newest checkpoint that is durable. -ENOSPC, -ENOMEM, -EMFILE: nothing was written, the next record may
