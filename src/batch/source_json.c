@@ -26,7 +26,7 @@ enum {
 
 /* Keys come in the same order from row to row, so the next one is guessed before it is looked for. */
 struct guess {
-	char *key;
+	char *key;			/* may hold NUL bytes */
 	size_t len;
 	const struct mapping_role *role;	/* NULL: ignored */
 };
@@ -255,9 +255,10 @@ static int find_role(struct json *json, unsigned n, struct slice key, const stru
 		json->cap_guesses = cap;
 	}
 	guess = &json->guesses[n];
-	*guess = (struct guess){ strndup(key.data, key.len), key.len, *out };
+	*guess = (struct guess){ malloc(key.len + 1), key.len, *out };
 	if (!guess->key)
 		return -ENOMEM;
+	memcpy(guess->key, key.data, key.len);
 	json->n_guesses++;
 	return 0;
 }

@@ -41,6 +41,16 @@ static void test_columns(void)
 		   "!4 u: event time must be text (\"2026-11-23T04:00:00Z\") or seconds since 1970\n");
 }
 
+/* A key may hold NUL bytes, and is as long as it is. */
+static void test_keys_with_nul(void)
+{
+	static const char line[] = "{\"user\": \"u1\", \"a\\u0000 longer than what stands before its NUL byte\": 1, \"n\\u0000\": 2, \"n\": 3}\n";
+	char text[2 * sizeof line];
+
+	snprintf(text, sizeof text, "%s%s", line, line);
+	check_json(text, "1 u1 - n=3\n2 u1 - n=3\n");
+}
+
 static void test_format(void)
 {
 	check_json("{\"entity\": \"a%2Fb\", \"event_time\": 10, \"features\": {\"n\": 3, \"s\": null}, \"delete\": [\"x\"]}\n"
@@ -119,6 +129,7 @@ int main(void)
 {
 	help.grp = help_group(schema);
 	test_columns();
+	test_keys_with_nul();
 	test_format();
 	test_bad_lines();
 	test_long_lines();
