@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <yyjson.h>
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -39,7 +40,7 @@ struct json {
 	char *pool;
 	size_t pool_size;
 	struct guess *guesses;
-	unsigned n_guesses, cap_guesses;
+	size_t n_guesses, cap_guesses;
 	struct buf ignored;
 	bool is_first;		/* no line that holds something has been met */
 	bool has_format;	/* a row of the store's own format has */
@@ -234,7 +235,7 @@ static bool is_noted(const struct json *json, struct slice key)
 static int find_role(struct json *json, unsigned n, struct slice key, const struct mapping_role **out)
 {
 	enum { GUESSES_MAX = 8192 };
-	struct guess *guess = n < json->n_guesses ? &json->guesses[n] : NULL;
+	struct guess *guess = n < json->n_guesses ? &json->guesses[n] : NULL, *grown;
 
 	if (guess && slice_equal(slice_of(guess->key, guess->len), key)) {
 		*out = guess->role;
@@ -245,15 +246,10 @@ static int find_role(struct json *json, unsigned n, struct slice key, const stru
 		return -ENOMEM;
 	if (guess || n >= GUESSES_MAX || n > json->n_guesses)
 		return 0;
-	if (n == json->cap_guesses) {
-		unsigned cap = json->cap_guesses ? json->cap_guesses * 2 : 16;
-		struct guess *grown = realloc(json->guesses, cap * sizeof *grown);
-
-		if (!grown)
-			return -ENOMEM;
-		json->guesses = grown;
-		json->cap_guesses = cap;
-	}
+	grown = array_grow(json->guesses, json->n_guesses, &json->cap_guesses, sizeof *grown);
+	if (!grown)
+		return -ENOMEM;
+	json->guesses = grown;
 	guess = &json->guesses[n];
 	*guess = (struct guess){ malloc(key.len + 1), key.len, *out };
 	if (!guess->key)
@@ -620,7 +616,7 @@ static void json_close(struct batch_source *source)
 {
 	struct json *json = json_of(source);
 
-	for (unsigned i = 0; i < json->n_guesses; i++)
+	for (size_t i = 0; i < json->n_guesses; i++)
 		free(json->guesses[i].key);
 	free(json->guesses);
 	free(json->pool);

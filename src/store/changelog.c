@@ -51,6 +51,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
+#include "base/array.h"
 #include "base/file.h"
 #include "store/le.h"
 #include "store/segment.h"
@@ -64,15 +65,11 @@ enum {
 
 int changelog_push(struct changelog *log, struct log_segment segment)
 {
-	if (log->n_segments == log->cap_segments) {
-		size_t cap = log->cap_segments ? 2 * log->cap_segments : 16;
-		struct log_segment *more = realloc(log->segments, cap * sizeof *more);
+	struct log_segment *grown = array_grow(log->segments, log->n_segments, &log->cap_segments, sizeof *grown);
 
-		if (!more)
-			return -ENOMEM;
-		log->segments = more;
-		log->cap_segments = cap;
-	}
+	if (!grown)
+		return -ENOMEM;
+	log->segments = grown;
 	log->segments[log->n_segments++] = segment;
 	return 0;
 }
