@@ -9,10 +9,17 @@
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-#include "mount/private.h"
+#include "mount/attr.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include "mount/call.h"
+#include "mount/edit.h"
+#include "mount/import.h"
+#include "mount/join.h"
+#include "mount/private.h"
+#include "mount/scratch.h"
+#include "mount/tree.h"
 
 enum { BLOCK = 4096, WATCHED_MS = 100 };
 

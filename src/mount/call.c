@@ -10,12 +10,16 @@
  *
  * A job is a request whose answer is a commit's completion. Jobs are counted: the mount is not freed before the last has ended.
  */
-#include "mount/private.h"
+#include "mount/call.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "mount/attr.h"
+#include "mount/edit.h"
+#include "mount/private.h"
+#include "mount/scratch.h"
 
 /* A RELEASE is on its way in microseconds; only a machine that runs out of processors takes milliseconds to hand it over. */
 enum { PATIENCE_MS = 50, IDLE_MS = 1000 };

@@ -3,10 +3,11 @@
  * Files that are made when they are opened: .stats and .errors of a group, and .featurefs/. Like those of /proc they show no size. The files
  * of .featurefs come from the daemon as a table of names and functions. .upsert is written only; who may read it (root) reads nothing.
  */
-#include "mount/private.h"
+#include "mount/control.h"
 
 #include <errno.h>
 #include <string.h>
+#include "mount/private.h"
 
 int control_find(const struct mount_control *controls, const char *name)
 {

@@ -12,12 +12,19 @@
  * so that only groups need something remembered in the handle. Each READDIR takes a view of its own: a listing that takes long
  * holds no snapshot, and sees what comes behind the place where it is. No READDIRPLUS, for it would make a node for each name listed.
  */
-#include "mount/private.h"
+#include "mount/dir.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mount/attr.h"
+#include "mount/call.h"
+#include "mount/handle.h"
+#include "mount/import.h"
 #include "mount/listing.h"
+#include "mount/ops.h"
+#include "mount/private.h"
+#include "mount/tree.h"
 
 struct dir {
 	struct handle handle;

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* MKDIR and RMDIR: groups, views and entities by a commit, whose completion replies, and the directories of .import at once. */
-#include "mount/private.h"
+#include "mount/dir.h"
 
 #include <errno.h>
 #include <string.h>
+#include "mount/call.h"
+#include "mount/import.h"
+#include "mount/look.h"
+#include "mount/ops.h"
+#include "mount/private.h"
+#include "mount/scratch.h"
 
 void dir_touch_root(struct mount *mount)
 {

@@ -21,7 +21,7 @@
  * A second ESTALE would be the user's, so a promise stands for longer than a thread has to wait for a processor. The
  * writers' last close gives the node its name back if no other node took it.
  */
-#include "mount/private.h"
+#include "mount/edit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +29,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "mount/attr.h"
+#include "mount/call.h"
+#include "mount/handle.h"
+#include "mount/private.h"
 
 enum { PROMISE_S = 60 };
 

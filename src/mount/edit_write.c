@@ -3,12 +3,15 @@
  * What write handles are told: WRITE, and SETATTR of what they hold or of what stands. What can be judged early is judged at WRITE; edit.c says why,
  * and when any of it takes effect.
  */
-#include "mount/private.h"
+#include "mount/edit.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mount/attr.h"
+#include "mount/call.h"
+#include "mount/private.h"
 
 /* ---- writing ---- */
 

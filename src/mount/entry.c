@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* Names of files that come and go: CREATE, MKNOD and UNLINK of values and scratch files. What dropped files need is import.c's. */
-#include "mount/private.h"
+#include "mount/ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mount/attr.h"
+#include "mount/call.h"
+#include "mount/edit.h"
+#include "mount/handle.h"
+#include "mount/import.h"
+#include "mount/look.h"
+#include "mount/private.h"
+#include "mount/scratch.h"
 
 /* ---- CREATE and MKNOD ---- */
 

@@ -5,12 +5,21 @@
  *
  * A read handle needs no FLUSH, so the kernel is told not to send one.
  */
-#include "mount/private.h"
+#include "mount/ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mount/attr.h"
+#include "mount/call.h"
+#include "mount/edit.h"
+#include "mount/handle.h"
+#include "mount/import.h"
+#include "mount/lookup.h"
+#include "mount/private.h"
+#include "mount/scratch.h"
+#include "mount/tree.h"
 
 /* ---- OPEN ---- */
 

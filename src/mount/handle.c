@@ -4,6 +4,12 @@
  * them: so the end of the mount closes what is left. A file that its opener had closed gets what its RELEASE would have brought; one that was never
  * closed is let go without a trace.
  */
+#include "mount/handle.h"
+
+#include "mount/call.h"
+#include "mount/dir.h"
+#include "mount/edit.h"
+#include "mount/import.h"
 #include "mount/private.h"
 
 void handle_list_locked(struct mount *mount, struct handle *handle)

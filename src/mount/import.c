@@ -10,7 +10,7 @@
  *
  * .reports, in .import, holds texts that are made when they are opened.
  */
-#include "mount/private.h"
+#include "mount/import.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,6 +19,11 @@
 #include <string.h>
 #include <unistd.h>
 #include "batch/batch.h"
+#include "mount/attr.h"
+#include "mount/edit.h"
+#include "mount/handle.h"
+#include "mount/look.h"
+#include "mount/private.h"
 
 struct import_handle {
 	struct handle handle;

@@ -8,11 +8,13 @@
  * A row is made of many values and is asked for anew each time. Reading it takes read rights on the view and on each of its groups; the kernel
  * sees the view's bits alone, so the groups' are judged here, when the name is looked up.
  */
-#include "mount/private.h"
+#include "mount/join.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mount/attr.h"
+#include "mount/look.h"
 
 static const char *const form_names[] = { [JOIN_JSON] = "json", [JOIN_F32] = "f32" };
 

@@ -9,11 +9,22 @@
  * That holds only if no lookup answered from a newer snapshot than the handles' content is known for: an answer from an older one
  * begins again with a fresh view.
  */
-#include "mount/private.h"
+#include "mount/look.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include "mount/attr.h"
+#include "mount/call.h"
+#include "mount/control.h"
+#include "mount/edit.h"
+#include "mount/handle.h"
+#include "mount/import.h"
+#include "mount/join.h"
+#include "mount/ops.h"
+#include "mount/private.h"
+#include "mount/scratch.h"
+#include "mount/tree.h"
 
 /* ---- names ---- */
 

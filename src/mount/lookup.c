@@ -12,11 +12,14 @@
  * An entity that is not there answers "features": null (in f32/, a row of NaN), so that answers and questions stay side by side. The next write
  * begins a new list. Offsets mean nothing: the file can't be sought.
  */
-#include "mount/private.h"
+#include "mount/lookup.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mount/handle.h"
+#include "mount/join.h"
+#include "mount/private.h"
 
 enum {
 	ASKED_MAX = 4 << 20,		/* bytes of names: some hundred thousand */

@@ -12,11 +12,19 @@
  *
  * All else is refused. The nodes take their new names when the commit is done, before the kernel is answered.
  */
-#include "mount/private.h"
+#include "mount/ops.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mount/attr.h"
+#include "mount/call.h"
+#include "mount/dir.h"
+#include "mount/edit.h"
+#include "mount/import.h"
+#include "mount/look.h"
+#include "mount/private.h"
+#include "mount/scratch.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mount/scratch.h"
 
 enum { CHAINS_MIN = 1024 };	/* 8 KiB: an idle mount is small */
 

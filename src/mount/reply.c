@@ -3,11 +3,15 @@
  * What the log says of answers that should not be. A caller only sees EIO; without a line here nobody could tell a disk that failed from a fault
  * of ours. One line a second is enough to begin with.
  */
-#include "mount/private.h"
+#include "mount/reply.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
+#include "base/clock.h"
 #include "base/log.h"
+#include "store/store.h"
 
 enum { PAUSE = CLOCK_SECOND };		/* between two lines */
 

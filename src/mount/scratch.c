@@ -8,12 +8,15 @@
  * nothing: the node itself goes when the kernel forgets it, which may be much later, for a rename onto a feature leaves the kernel with it
  * under the feature's name, and it is asked about that only when somebody looks.
  */
-#include "mount/private.h"
+#include "mount/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mount/attr.h"
+#include "mount/handle.h"
+#include "mount/private.h"
 
 enum { CAP_MIN = 256 };
 

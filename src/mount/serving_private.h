@@ -17,9 +17,16 @@
 #ifndef MOUNT_SERVING_PRIVATE_H
 #define MOUNT_SERVING_PRIVATE_H
 
+#include "mount/attr.h"
+#include "mount/control.h"
+#include "mount/dir.h"
+#include "mount/join.h"
+#include "mount/look.h"
+#include "mount/lookup.h"
 #include "mount/private.h"
 #include "mount/uring.h"
 #include "mount/walker.h"
+#include "mount/xattr.h"
 
 enum {
 	SERVING_SHARDS = 16,		/* of a group */

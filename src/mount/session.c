@@ -10,6 +10,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mount/call.h"
+#include "mount/handle.h"
+#include "mount/ops.h"
 
 enum {
 	WRITE_MAX = 1 << 20,		/* a whole value comes in one request */

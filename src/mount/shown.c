@@ -3,11 +3,16 @@
  * Read handles. One shows what its file was when it was opened: the text is rendered then, once, and read(2), fstat and a private mmap all come from
  * it, whatever is written meanwhile. Handles that are opened on one node while others show a text share that text (look.c says why they may).
  */
-#include "mount/private.h"
+#include "mount/handle.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "mount/attr.h"
+#include "mount/control.h"
+#include "mount/edit.h"
+#include "mount/join.h"
+#include "mount/private.h"
 
 enum { FREE_SHOWN_MAX = 256 };	/* 80 KiB kept for the next opens */
 

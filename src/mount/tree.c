@@ -5,12 +5,17 @@
  * nothing but its size is known here. What is written is a command: each write(2) is handed over whole and answered with what came of it, so
  * that a shell's echo shows the error.
  */
-#include "mount/private.h"
+#include "mount/tree.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "mount/attr.h"
+#include "mount/call.h"
+#include "mount/handle.h"
+#include "mount/look.h"
+#include "mount/private.h"
 
 struct tree_handle {
 	struct handle handle;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include "mount/attr.h"
 
 enum {
 	NODES_MAX = 32768,	/* 7 MB here, some 40 in the kernel */

@@ -4,12 +4,17 @@
  * A value has six that tell where it comes from; setting those is accepted and ignored, here and on all else below a group, for tools
  * that copy attributes insist on it. Sizes, probes and errnos are those of ext4.
  */
-#include "mount/private.h"
+#include "mount/xattr.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
+#include "mount/attr.h"
+#include "mount/call.h"
+#include "mount/import.h"
+#include "mount/ops.h"
+#include "mount/private.h"
 
 /* ---- what a value tells of itself ---- */
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The node table without a kernel: finding, counting, detaching, renaming, and memory that follows the forgets. */
+#include "mount/attr.h"
+#include "mount/edit.h"
 #include "mount/private.h"
+#include "mount/tree.h"
 
 #include <errno.h>
 #include "test.h"
