@@ -33,9 +33,34 @@ int64_t clock_monotonic(void)
 
 struct timespec clock_after(int64_t ns)
 {
-	int64_t at_ns = clock_monotonic() + ns;
+	return clock_to_timespec(clock_monotonic() + ns);
+}
 
-	return (struct timespec){ .tv_sec = at_ns / CLOCK_SECOND, .tv_nsec = at_ns % CLOCK_SECOND };
+int64_t clock_from_timespec(const struct timespec *time)
+{
+	__int128 ns = (__int128)time->tv_sec * CLOCK_SECOND + time->tv_nsec;
+
+	return ns <= INT64_MIN ? INT64_MIN + 1 : ns > INT64_MAX ? INT64_MAX : (int64_t)ns;
+}
+
+struct timespec clock_to_timespec(int64_t ns)
+{
+	int64_t seconds = ns / CLOCK_SECOND, rest = ns % CLOCK_SECOND;
+
+	if (rest < 0) {
+		rest += CLOCK_SECOND;
+		seconds--;
+	}
+	return (struct timespec){ .tv_sec = seconds, .tv_nsec = rest };
+}
+
+int64_t clock_between(int64_t from_ns, int64_t to_ns)
+{
+	int64_t span_ns;
+
+	if (__builtin_sub_overflow(to_ns, from_ns, &span_ns))
+		return to_ns < from_ns ? INT64_MIN : INT64_MAX;
+	return span_ns;
 }
 
 /* ---- the calendar ---- */
@@ -127,7 +152,7 @@ static int join(__int128 seconds, int64_t ns, int64_t *out_ns)
 {
 	__int128 total = seconds * CLOCK_SECOND + ns;
 
-	if (total < INT64_MIN || total > INT64_MAX)
+	if (total <= INT64_MIN || total > INT64_MAX)
 		return -ERANGE;
 	*out_ns = (int64_t)total;
 	return 0;

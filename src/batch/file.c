@@ -439,10 +439,8 @@ static int stamp(int fd, int64_t mtime_ns)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_NOW } };
 
-	if (mtime_ns != INGEST_NOW) {
-		times[1].tv_sec = mtime_ns / CLOCK_SECOND - (mtime_ns % CLOCK_SECOND < 0);
-		times[1].tv_nsec = mtime_ns - (int64_t)times[1].tv_sec * CLOCK_SECOND;
-	}
+	if (mtime_ns != INGEST_NOW)
+		times[1] = clock_to_timespec(mtime_ns);
 	return futimens(fd, times) < 0 ? -errno : 0;
 }
 

@@ -136,11 +136,6 @@ struct sweep {
 	bool keeps_names;		/* a job of the group is active */
 };
 
-static int64_t ctime_ns(const struct stat *st)
-{
-	return (int64_t)st->st_ctim.tv_sec * CLOCK_SECOND + st->st_ctim.tv_nsec;
-}
-
 /* Files that no job has and nobody writes go when their time is over, and directories that are then empty. */
 static int sweep_visited(struct spool_visit *visit, int dir_fd, const char *name, const char *path, const struct stat *st)
 {
@@ -150,7 +145,7 @@ static int sweep_visited(struct spool_visit *visit, int dir_fd, const char *name
 
 	(void)path;
 	pthread_mutex_lock(&batch->lock);
-	if (fstatat(dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 && ctime_ns(&now) < sweep->before_ns) {
+	if (fstatat(dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 && clock_from_timespec(&now.st_ctim) < sweep->before_ns) {
 		if (S_ISDIR(st->st_mode)) {
 			if (unlinkat(dir_fd, name, AT_REMOVEDIR) == 0)
 				atomic_fetch_sub(&batch->files, 1);

@@ -141,16 +141,11 @@ int spool_stat(struct batch *batch, uint32_t group_id, const char *path, struct 
 	return rc;
 }
 
-static int64_t ns_of(const struct timespec *time)
-{
-	return (int64_t)time->tv_sec * CLOCK_SECOND + time->tv_nsec;
-}
-
 void spool_fill_stat(const struct stat *st, struct batch_stat *out)
 {
 	*out = (struct batch_stat){
 		.is_dir = S_ISDIR(st->st_mode), .number = st->st_ino, .size = (uint64_t)st->st_size, .blocks = (uint64_t)st->st_blocks,
-		.mtime_ns = ns_of(&st->st_mtim), .ctime_ns = ns_of(&st->st_ctim),
+		.mtime_ns = clock_from_timespec(&st->st_mtim), .ctime_ns = clock_from_timespec(&st->st_ctim),
 	};
 }
 

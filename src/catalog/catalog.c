@@ -408,8 +408,7 @@ bool catalog_current_is(struct catalog_current *cur, uint64_t number)
 
 void catalog_current_wait(struct catalog_current *cur, uint64_t number, const _Atomic bool *stop, unsigned timeout_ms)
 {
-	int64_t end_ns = clock_monotonic() + (int64_t)timeout_ms * (CLOCK_SECOND / 1000);
-	struct timespec end = { .tv_sec = end_ns / CLOCK_SECOND, .tv_nsec = end_ns % CLOCK_SECOND };
+	struct timespec end = clock_after((int64_t)timeout_ms * (CLOCK_SECOND / 1000));
 
 	pthread_mutex_lock(&cur->lock);
 	while ((cur->is_changing || __atomic_load_n(&cur->number, __ATOMIC_RELAXED) == number) && !*stop)

@@ -158,7 +158,7 @@ static int stat_dead(void *arg, uint32_t group_id, const char *path, struct moun
 	if (rc < 0)
 		return rc;
 	out->size = (uint64_t)st.st_size;
-	out->changed_ns = st.st_mtim.tv_sec * CLOCK_SECOND + st.st_mtim.tv_nsec;
+	out->changed_ns = clock_from_timespec(&st.st_mtim);
 	return own(lanes, group_id, 0444, out);
 }
 

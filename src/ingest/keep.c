@@ -110,15 +110,10 @@ static int find_last(struct ingest *ingest, uint32_t rows, unsigned n, struct bu
 /* false if it was told to stop meanwhile. */
 static bool rest(struct ingest *ingest, int64_t ns, bool ends_with_wish)
 {
-	struct timespec until;
-	int64_t end_ns;
+	struct timespec until = clock_after(ns);
 	int rc = 0;
 	bool goes_on;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	end_ns = (int64_t)until.tv_sec * CLOCK_SECOND + until.tv_nsec + ns;
-	until.tv_sec = end_ns / CLOCK_SECOND;
-	until.tv_nsec = end_ns % CLOCK_SECOND;
 	pthread_mutex_lock(&ingest->keep_lock);
 	while (!ingest->keep_stop && !(ends_with_wish && ingest->keep_wanted) && rc == 0)
 		rc = ns ? pthread_cond_timedwait(&ingest->keep_wake, &ingest->keep_lock, &until)

@@ -114,14 +114,9 @@ static int sweep_slice(struct ingest *ingest, uint32_t id, uint32_t rows, struct
 /* false if it was told to stop meanwhile. */
 static bool rest(struct ingest *ingest, int64_t ns)
 {
-	struct timespec until;
-	int64_t end_ns;
+	struct timespec until = clock_after(ns);
 	bool stops;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	end_ns = (int64_t)until.tv_sec * CLOCK_SECOND + until.tv_nsec + ns;
-	until.tv_sec = end_ns / CLOCK_SECOND;
-	until.tv_nsec = end_ns % CLOCK_SECOND;
 	pthread_mutex_lock(&ingest->sweep_lock);
 	while (!ingest->sweep_stop && pthread_cond_timedwait(&ingest->sweep_wake, &ingest->sweep_lock, &until) == 0)
 		;

@@ -77,27 +77,7 @@ struct buf *attr_buffer(void)
 	return buf;
 }
 
-/* ---- times, numbers, owners ---- */
-
-struct timespec attr_time(int64_t ns)
-{
-	int64_t seconds = ns / CLOCK_SECOND, rest = ns % CLOCK_SECOND;
-
-	if (rest < 0) {
-		rest += CLOCK_SECOND;
-		seconds--;
-	}
-	return (struct timespec){ .tv_sec = seconds, .tv_nsec = rest };
-}
-
-int64_t attr_ns(const struct timespec *time)
-{
-	int64_t ns;
-
-	if (__builtin_mul_overflow((int64_t)time->tv_sec, CLOCK_SECOND, &ns) || __builtin_add_overflow(ns, (int64_t)time->tv_nsec, &ns))
-		return time->tv_sec < 0 ? INT64_MIN + 1 : INT64_MAX;
-	return ns;
-}
+/* ---- numbers, owners ---- */
 
 uint64_t attr_number(enum node_kind kind, uint32_t group_id, uint32_t number, struct slice entity)
 {
@@ -123,8 +103,8 @@ void attr_own(const struct mount_owners *owners, struct stat *st, mode_t type, m
 
 static void set_times(struct stat *st, int64_t event_ns, int64_t ingest_ns)
 {
-	st->st_mtim = st->st_atim = attr_time(event_ns);
-	st->st_ctim = attr_time(ingest_ns);
+	st->st_mtim = st->st_atim = clock_to_timespec(event_ns);
+	st->st_ctim = clock_to_timespec(ingest_ns);
 }
 
 static void set_size(struct stat *st, uint64_t size)

@@ -39,8 +39,6 @@ int attr_fill_plain(const struct attr_frame *frame, const struct serve_view *vie
 int attr_fill_content(struct mount *mount, const struct target *target, uint64_t size, int64_t event_ns, int64_t ingest_ns,
 		      struct stat *out);
 uint64_t attr_number(enum node_kind kind, uint32_t group_id, uint32_t number, struct slice entity);
-struct timespec attr_time(int64_t ns);
-int64_t attr_ns(const struct timespec *time);
 /* Shows it as the owners want it. */
 void attr_own(const struct mount_owners *owners, struct stat *st, mode_t type, mode_t mode, uid_t uid, gid_t gid);
 /* Notes what an answer to the thread tells of the node. true: older answers are to be voided before it is given. */

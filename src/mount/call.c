@@ -219,7 +219,7 @@ static void *work(void *arg)
 			break;
 		if (worker == &mount->slow)
 			until_ns = INT64_MAX;
-		until = attr_time(until_ns);
+		until = clock_to_timespec(until_ns);
 		pthread_cond_timedwait(&worker->wake, &mount->lock, &until);
 	}
 	pthread_mutex_unlock(&mount->lock);

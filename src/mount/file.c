@@ -319,7 +319,7 @@ static void own_group(struct call *call, struct node *node, const struct target 
 
 static int64_t time_to_set(const struct call *call)
 {
-	return call->flags & FUSE_SET_ATTR_MTIME_NOW ? INGEST_NOW : attr_ns(&call->attr.st_mtim);
+	return call->flags & FUSE_SET_ATTR_MTIME_NOW ? INGEST_NOW : clock_from_timespec(&call->attr.st_mtim);
 }
 
 static void stamp_value(struct call *call, struct node *node, const struct target *target)

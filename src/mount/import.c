@@ -94,7 +94,7 @@ static int own(struct mount *mount, uint32_t group_id, mode_t type, mode_t mask,
 
 	if (grp) {
 		attr_own(&mount->options.owners, out, type, grp->mode & mask, grp->uid, grp->gid);
-		out->st_mtim = out->st_atim = out->st_ctim = attr_time(grp->changed_ns);
+		out->st_mtim = out->st_atim = out->st_ctim = clock_to_timespec(grp->changed_ns);
 	}
 	catalog_unref(cat);
 	return grp ? 0 : -ENOENT;
@@ -110,8 +110,8 @@ static int fill(struct mount *mount, uint32_t group_id, const struct batch_stat 
 	out->st_size = (off_t)st->size;
 	out->st_blocks = (blkcnt_t)st->blocks;
 	if (st->mtime_ns || st->ctime_ns) {
-		out->st_mtim = out->st_atim = attr_time(st->mtime_ns);
-		out->st_ctim = attr_time(st->ctime_ns);
+		out->st_mtim = out->st_atim = clock_to_timespec(st->mtime_ns);
+		out->st_ctim = clock_to_timespec(st->ctime_ns);
 	}
 	return 0;
 }
@@ -125,7 +125,7 @@ static int fill_report(struct mount *mount, const struct node *node, uint32_t gr
 		return -ENOENT;
 	rc = own(mount, group_id, is_dir ? S_IFDIR : S_IFREG, is_dir ? 0555 : 0444, out);
 	out->st_ino = attr_number((enum node_kind)node->kind, group_id, 0, is_dir ? slice_of(NULL, 0) : slice_str(name));
-	out->st_mtim = out->st_atim = out->st_ctim = attr_time(clock_now());
+	out->st_mtim = out->st_atim = out->st_ctim = clock_to_timespec(clock_now());
 	return rc;
 }
 
@@ -350,7 +350,7 @@ void import_end(struct mount *mount, struct handle *handle)
 
 static int64_t time_to_set(const struct stat *attr, int to_set)
 {
-	return to_set & FUSE_SET_ATTR_MTIME_NOW ? INGEST_NOW : attr_ns(&attr->st_mtim);
+	return to_set & FUSE_SET_ATTR_MTIME_NOW ? INGEST_NOW : clock_from_timespec(&attr->st_mtim);
 }
 
 int import_setattr(struct mount *mount, struct node *node, struct handle *handle, const struct stat *attr, int to_set)

@@ -169,8 +169,8 @@ void scratch_stat(struct mount *mount, struct scratch *scratch, struct stat *out
 	out->st_blksize = 4096;
 	out->st_size = (off_t)scratch->len;
 	out->st_blocks = (blkcnt_t)((scratch->len + 511) / 512);
-	out->st_mtim = out->st_atim = attr_time(scratch->mtime_ns);
-	out->st_ctim = attr_time(scratch->ctime_ns);
+	out->st_mtim = out->st_atim = clock_to_timespec(scratch->mtime_ns);
+	out->st_ctim = clock_to_timespec(scratch->ctime_ns);
 	pthread_mutex_unlock(&scratch->lock);
 }
 
@@ -283,7 +283,7 @@ int scratch_setattr(struct mount *mount, struct node *node, const struct stat *a
 			scratch->gid = attr->st_gid;
 		if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) {
 			scratch->mtime_set = !(to_set & FUSE_SET_ATTR_MTIME_NOW);
-			scratch->mtime_ns = scratch->mtime_set ? attr_ns(&attr->st_mtim) : clock_now();
+			scratch->mtime_ns = scratch->mtime_set ? clock_from_timespec(&attr->st_mtim) : clock_now();
 		}
 		scratch->ctime_ns = clock_now();
 	}

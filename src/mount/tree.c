@@ -75,7 +75,7 @@ int tree_attr(struct mount *mount, const struct target *target, struct stat *out
 	attr_own(&mount->options.owners, out, entry.is_dir ? S_IFDIR : S_IFREG, entry.mode, entry.uid, entry.gid);
 	out->st_size = (off_t)entry.size;
 	out->st_blocks = (blkcnt_t)((entry.size + 511) / 512);
-	out->st_mtim = out->st_atim = out->st_ctim = attr_time(entry.changed_ns);
+	out->st_mtim = out->st_atim = out->st_ctim = clock_to_timespec(entry.changed_ns);
 	return 0;
 }
 

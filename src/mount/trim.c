@@ -164,7 +164,7 @@ static void *work(void *arg)
 		trim_nodes(mount, trim);
 		pthread_mutex_lock(&mount->lock);
 		mount->is_trimming = false;
-		until = attr_time(clock_monotonic() + PAUSE_MS * (CLOCK_SECOND / 1000));
+		until = clock_to_timespec(clock_monotonic() + PAUSE_MS * (CLOCK_SECOND / 1000));
 		if (!mount->trim_stops && mount->n_nodes > NODES_MAX)
 			pthread_cond_timedwait(&mount->trim_wake, &mount->lock, &until);
 	}

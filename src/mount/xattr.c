@@ -62,7 +62,7 @@ static int print_type(const struct serve_view *view, const struct serve_value *v
 
 static int print_age(const struct serve_view *view, const struct serve_value *value, struct buf *out)
 {
-	int64_t ms = (view->now_ns - value->stamp.event_ns) / (CLOCK_SECOND / 1000);
+	int64_t ms = clock_between(value->stamp.event_ns, view->now_ns) / (CLOCK_SECOND / 1000);
 
 	buf_printf(out, "%s%lld.%03lld", ms < 0 ? "-" : "", llabs((long long)ms) / 1000, llabs((long long)ms) % 1000);
 	return 0;

@@ -123,7 +123,7 @@ static int64_t file_time(const struct row_files *files, const char *feature)
 	snprintf(path, sizeof path, "%.*s/%s", (int)files->entity.len, (const char *)files->entity.data, feature);
 	if (fstatat(files->dir, path, &st, 0) < 0)
 		return 0;
-	return (int64_t)st.st_mtim.tv_sec * CLOCK_SECOND + st.st_mtim.tv_nsec;
+	return clock_from_timespec(&st.st_mtim);
 }
 
 static int put_cell(yyjson_doc *row, const struct row_files *files, const struct view_column *column, struct column_sink *sink, size_t i,

@@ -103,7 +103,7 @@ static int walk_ages(const struct serve_view *view, const struct catalog_group *
 
 static void print_age(struct buf *out, const char *name, int64_t now_ns, int64_t then_ns)
 {
-	buf_printf(out, "%s: %.3f\n", name, (double)(now_ns - then_ns) / 1e9);
+	buf_printf(out, "%s: %.3f\n", name, (double)clock_between(then_ns, now_ns) / 1e9);
 }
 
 int serve_stats_text(const struct serve_view *view, const struct catalog_group *grp, struct buf *out)

@@ -116,9 +116,9 @@ void item_note_age(struct lane *lane, const struct item *item, int64_t done_ns, 
 	if (item->letter)
 		return;
 	if (item->event_ns != STREAM_NO_TIME)
-		freshness_add(&lane->event_age, done_ns - item->event_ns, now_ns);
+		freshness_add(&lane->event_age, clock_between(item->event_ns, done_ns), now_ns);
 	if (item->timestamp_ns != STREAM_NO_TIME)
-		freshness_add(&lane->broker_age, done_ns - item->timestamp_ns, now_ns);
+		freshness_add(&lane->broker_age, clock_between(item->timestamp_ns, done_ns), now_ns);
 }
 
 static void end_part(void *arg)

@@ -75,7 +75,7 @@ static int to_ns(struct decimal d, enum moment_unit unit, int64_t *out_ns, struc
 		d.mantissa /= 10;
 	for (; shift > 0 && d.mantissa && d.mantissa <= most; shift--)
 		d.mantissa *= 10;
-	if (d.mantissa > most || (d.mantissa == most && !d.is_negative))
+	if (d.mantissa >= most)		/* INT64_MIN would be no time */
 		return refuse_range(why);
 	*out_ns = d.is_negative ? (int64_t)(0 - (uint64_t)d.mantissa) : (int64_t)d.mantissa;
 	return 0;
@@ -192,7 +192,7 @@ int moment_of_int(int64_t number, enum moment_unit unit, int64_t *out_ns, struct
 	if (unit == MOMENT_BY_SIZE)
 		unit = size < UINT64_C(100000000000) ? MOMENT_S : size < UINT64_C(100000000000000) ? MOMENT_MS :
 			size < UINT64_C(100000000000000000) ? MOMENT_US : MOMENT_NS;
-	return __builtin_mul_overflow(number, scales[unit], out_ns) ? refuse_range(why) : 0;
+	return __builtin_mul_overflow(number, scales[unit], out_ns) || *out_ns == INT64_MIN ? refuse_range(why) : 0;
 }
 
 int moment_of_double(double number, enum moment_unit unit, int64_t *out_ns, struct why *why)

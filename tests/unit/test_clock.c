@@ -50,7 +50,8 @@ static void test_times(void)
 	CHECK_INT(parsed("1795406400.000000001"), INT64_C(1795406400000000001));
 	CHECK_INT(parsed("-0.25"), -CLOCK_SECOND / 4);
 	CHECK_INT(parsed("9223372036.854775807"), INT64_MAX);
-	CHECK_INT(parsed("-9223372036.854775808"), INT64_MIN);
+	CHECK_INT(parsed("-9223372036.854775807"), INT64_MIN + 1);
+	CHECK_INT(refused("-9223372036.854775808"), -ERANGE);
 	CHECK_INT(refused("9223372036.854775808"), -ERANGE);
 	CHECK_INT(refused("2262-04-12T00:00:00Z"), -ERANGE);
 	CHECK_INT(refused("0001-01-01T00:00:00Z"), -ERANGE);
@@ -89,6 +90,30 @@ static void test_calendar(void)
 	}
 }
 
+/* What has no place in int64, as file systems have times, becomes the nearest that has; INT64_MIN is no time. */
+static void test_edges(void)
+{
+	static const struct { int64_t seconds; long rest; int64_t ns; } times[] = {
+		{ 0, 0, 0 }, { -1, 999999999, -1 }, { 1795406400, 5, INT64_C(1795406400000000005) },
+		{ 9223372036, 854775807, INT64_MAX }, { 9223372036, 854775808, INT64_MAX }, { 10413792000, 0, INT64_MAX },
+		{ INT64_MAX, 999999999, INT64_MAX }, { -9223372037, 145224193, INT64_MIN + 1 }, { -9223372037, 145224192, INT64_MIN + 1 },
+		{ -11676096000, 0, INT64_MIN + 1 }, { INT64_MIN, 0, INT64_MIN + 1 },
+	};
+
+	for (unsigned i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		struct timespec given = { .tv_sec = times[i].seconds, .tv_nsec = times[i].rest }, again;
+
+		CHECK_INT(clock_from_timespec(&given), times[i].ns);
+		again = clock_to_timespec(times[i].ns);
+		CHECK(again.tv_nsec >= 0 && again.tv_nsec < CLOCK_SECOND);
+		CHECK_INT(clock_from_timespec(&again), times[i].ns);
+	}
+	CHECK_INT(clock_between(5, 3), -2);
+	CHECK_INT(clock_between(INT64_MIN + 1, INT64_MAX), INT64_MAX);
+	CHECK_INT(clock_between(INT64_MIN + 1, -1), INT64_MAX - 1);
+	CHECK_INT(clock_between(INT64_MAX, INT64_MIN + 1), INT64_MIN);
+}
+
 static void test_spans(void)
 {
 	static const struct { const char *text; int64_t ns; const char *canonical; } good[] = {
@@ -123,6 +148,7 @@ int main(void)
 	CHECK(clock_monotonic() <= clock_monotonic());
 	test_times();
 	test_calendar();
+	test_edges();
 	test_spans();
 	return test_end("clock");
 }

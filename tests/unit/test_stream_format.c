@@ -328,7 +328,8 @@ static void test_times(void)
 	check_time("ms", "0.0000019", 1);
 	check_time("us", "-7", -7000);
 	check_time("ns", "9223372036854775807", INT64_MAX);
-	check_time("ns", "-9223372036854775808", INT64_MIN);
+	check_time("ns", "-9223372036854775807", INT64_MIN + 1);
+	check_time("ns", "-9223372036854775808", -ERANGE);	/* no time at all */
 	check_time("ns", "9223372036854775808", -ERANGE);
 	check_time("s", "9223372036.854775807", INT64_MAX);
 	check_time("s", "1e400", -ERANGE);

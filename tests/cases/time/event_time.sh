@@ -73,6 +73,14 @@ same "$(cat "$e/n")" 12 "over a removed entity"
 remount
 same "$(cat "$e/n")" 12
 ok over what was removed
+
+# The first time that there is, longer ago than a span of 64 bits holds.
+echo '{"entity": "u2", "event_time": "1677-09-22T00:00:00Z", "features": {"n": 1}}' > "$MNT/g/.upsert"
+same "$(getfattr --only-values -n user.event_time "$MNT/g/u2/n" | cut -c-10)" 1677-09-22
+same "$(getfattr --only-values -n user.age "$MNT/g/u2/n" | cut -d. -f1)" 9223372036 "the longest age there is"
+same "$(sed -n 's/^oldest_age_seconds: \([0-9]*\).*/\1/p' "$MNT/g/.stats")" 9223372036
+expect_write_fail EINVAL "$MNT/g/.upsert" '{"entity": "u3", "event_time": -9223372036.854775808, "features": {"n": 1}}'
+ok the edges of time
 stop_daemon
 
 start_daemon -o ingest.future=10s
