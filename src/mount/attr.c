@@ -182,6 +182,19 @@ int attr_render(const struct serve_view *view, const struct target *target, stru
 	return rc;
 }
 
+int attr_render_now(struct mount *mount, const struct target *target, struct content *out)
+{
+	struct buf *buf = attr_buffer();
+	struct serve_view view;
+	int rc = buf ? serve_begin(mount->lane->store, mount->lane->cur, &view) : -ENOMEM;
+
+	if (rc < 0)
+		return rc;
+	rc = attr_render(&view, target, buf, out);
+	serve_end(&view);
+	return rc;
+}
+
 int attr_fill_content(struct mount *mount, const struct target *target, uint64_t size, int64_t event_ns, int64_t ingest_ns,
 		      struct stat *out)
 {

@@ -19,6 +19,8 @@ struct content {
 struct buf *attr_buffer(void);
 /* -ENOENT if there is no such thing, or not any more. */
 int attr_render(const struct serve_view *view, const struct target *target, struct buf *buf, struct content *out);
+/* The same as it stands now, in this thread's buffer. */
+int attr_render_now(struct mount *mount, const struct target *target, struct content *out);
 /* Attributes of everything but scratch files; `content` for those that have it. -ENOENT. */
 int attr_fill(struct mount *mount, const struct serve_view *view, const struct target *target, const struct content *content,
 	      struct stat *out);

@@ -37,15 +37,9 @@ static int mean_name(struct mount *mount, fuse_req_t req, const struct target *d
 
 static int has_value(struct mount *mount, const struct target *target)
 {
-	struct buf *buf = attr_buffer();
 	struct content content;
-	struct serve_view view;
-	int rc = buf ? serve_begin(mount->lane->store, mount->lane->cur, &view) : -ENOMEM;
+	int rc = attr_render_now(mount, target, &content);
 
-	if (rc < 0)
-		return rc;
-	rc = attr_render(&view, target, buf, &content);
-	serve_end(&view);
 	return rc == -ENOENT ? 0 : rc < 0 ? rc : 1;
 }
 

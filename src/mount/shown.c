@@ -142,15 +142,9 @@ static int share(struct mount *mount, struct node *node, struct shown *fresh, pi
 
 static int render_fresh(struct mount *mount, struct node *node, const struct target *target, struct shown **out)
 {
-	struct buf *buf = attr_buffer();
 	struct content content;
-	struct serve_view view;
-	int rc = buf ? serve_begin(mount->lane->store, mount->lane->cur, &view) : -ENOMEM;
+	int rc = attr_render_now(mount, target, &content);
 
-	if (rc < 0)
-		return rc;
-	rc = attr_render(&view, target, buf, &content);
-	serve_end(&view);
 	if (rc < 0)
 		return rc;
 	*out = shown_new(mount, node, &content);
