@@ -78,7 +78,8 @@ static int list_segments(struct changelog *log)
 	if (rc == 0 && errno)
 		rc = -errno;
 	closedir(dir);
-	qsort(log->segments, log->n_segments, sizeof *log->segments, compare_segments);
+	if (log->n_segments)
+		qsort(log->segments, log->n_segments, sizeof *log->segments, compare_segments);
 	return rc;
 }
 

@@ -146,7 +146,8 @@ int store_copy(struct store *store, const char *path, void (*progress)(void *arg
 		goto out;
 	rc = create_is_empty(copy);
 	if (rc <= 0) {
-		rc = why_fail(why, rc < 0 ? -rc : ENOTEMPTY, "%s is not empty", path);
+		rc = rc < 0 ? why_fail(why, -rc, "%s can't be read: %s", path, strerror(-rc)) :
+		     why_fail(why, ENOTEMPTY, "%s is not empty", path);
 		goto out;
 	}
 	rc = create_begin(copy);

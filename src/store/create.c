@@ -95,9 +95,11 @@ int create_is_empty(struct store *store)
 			close(fd);
 		return empty;
 	}
-	while (empty && (entry = readdir(dir)))
+	while (empty && (errno = 0, entry = readdir(dir)))
 		empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || !strcmp(entry->d_name, "lock") ||
 			!strcmp(entry->d_name, "lost+found");
+	if (empty && errno)
+		empty = -errno;
 	closedir(dir);
 	return empty;
 }

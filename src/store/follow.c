@@ -207,9 +207,11 @@ int follow_open(struct store *store)
 		close(folder);
 		return rc;
 	}
-	while (rc == 0 && (entry = readdir(dir)))
+	while (rc == 0 && (errno = 0, entry = readdir(dir)))
 		if (is_name(entry->d_name))
 			rc = load(store, folder, entry->d_name);
+	if (rc == 0 && errno)
+		rc = -errno;
 	closedir(dir);
 	pthread_mutex_lock(&store->trim_lock);
 	store->may_trim = rc == 0;
@@ -279,6 +281,7 @@ static int save_place(struct store *store, struct store_follower *follower)
 int store_follow(struct store *store, const char *name, uint64_t from_seq, struct store_follower **out, struct why *why)
 {
 	struct store_follower *follower;
+	uint64_t before;
 	bool is_new;
 	int rc;
 
@@ -301,6 +304,7 @@ int store_follow(struct store *store, const char *name, uint64_t from_seq, struc
 		rc = why_fail(why, ENOMEM, "no memory");
 		goto out;
 	}
+	before = follower->acked;
 	rc = place_reader(store, follower, from_seq || is_new ? from_seq : follower->acked + 1);
 	if (rc == 0)
 		rc = save_place(store, follower);
@@ -311,6 +315,7 @@ int store_follow(struct store *store, const char *name, uint64_t from_seq, struc
 		why_fail(why, -rc, "the place of follower %s can't be kept: %s", name, strerror(-rc));
 	if (rc < 0) {
 		log_reader_release(&follower->reader);
+		follower->acked = before;	/* as its file has it */
 		if (is_new)
 			free_follower(follower);
 		goto out;
