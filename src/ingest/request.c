@@ -68,6 +68,17 @@ void request_destroy(struct ingest_request *req)
 	free(req);
 }
 
+static bool is_small(const struct ingest_request *req)
+{
+	const struct buf *bufs[] = { &req->changes, &req->bytes, &req->order, &req->row_cells, &req->row_values, &req->builder.cells,
+				     &req->builder.stamps };
+
+	for (unsigned i = 0; i < sizeof bufs / sizeof *bufs; i++)
+		if (bufs[i]->cap > POOL_BYTES_MAX)
+			return false;
+	return true;
+}
+
 void ingest_request_free(struct ingest_request *req)
 {
 	struct ingest *ingest;
@@ -76,7 +87,7 @@ void ingest_request_free(struct ingest_request *req)
 	if (!req)
 		return;
 	ingest = req->ingest;
-	keeps = req->bytes.cap <= POOL_BYTES_MAX && req->changes.cap <= POOL_BYTES_MAX;
+	keeps = is_small(req);
 	pthread_mutex_lock(&ingest->lock);
 	keeps = keeps && ingest->pooled < POOL_MAX;
 	if (keeps) {

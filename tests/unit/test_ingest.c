@@ -417,6 +417,22 @@ static void test_guard(struct world *world)
 	CHECK_INT(world_run(world, req, &result), -EAGAIN);
 }
 
+/* A request that was given up with a large value in it is not kept for the next. */
+static void test_pool(struct world *world)
+{
+	struct ingest_request *req = world_request(world, RECORD_LANE_DIRECT);
+	char *large = calloc(1, 1 << 20);
+
+	NEED(large);
+	ingest_request_row(req, world->group_id, slice_str("large"), INGEST_NOW, 0, 0);
+	CHECK_INT(ingest_request_value(req, NAME, type_code(&(struct type){ .base = TYPE_STRING }), slice_of(large, 1 << 20)), 0);
+	ingest_request_free(req);
+	free(large);
+	req = world_request(world, RECORD_LANE_DIRECT);
+	CHECK(req->row_values.cap < 1 << 20);
+	ingest_request_free(req);
+}
+
 static int entity_op(struct world *world, const char *entity, int (*add)(struct ingest_request *, uint32_t, struct slice))
 {
 	struct ingest_request *req = world_request(world, RECORD_LANE_DIRECT);
@@ -811,6 +827,7 @@ int main(void)
 	test_positions(&world);
 	test_parts(&world);
 	test_guard(&world);
+	test_pool(&world);
 	test_entities(&world);
 	test_groups(&world);
 	test_sources(&world);
