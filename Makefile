@@ -69,7 +69,8 @@ FUZZ := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH := $(wildcard tests/bench/*.c)
 PRELOAD := $(wildcard tests/torture/*_preload.c)
 HELPERS := $(wildcard tests/helpers/*.c)
-TORTURE := $(filter-out $(PRELOAD),$(wildcard tests/torture/*.c))
+TORTURE_PARTS := tests/torture/power_disk.c
+TORTURE := $(filter-out $(PRELOAD) $(TORTURE_PARTS),$(wildcard tests/torture/*.c))
 KAFKA := $(wildcard tests/kafka/*.c tools/kafka/*.c)
 MAN := $(wildcard etc/man/*.[1-8])
 
@@ -150,6 +151,8 @@ $(OUT)/tests/parquet/duckdb_run: tests/parquet/duckdb_run.c tools/parquet/duckdb
 $(UNIT_PROGRAMS) $(BENCH_PROGRAMS) $(call program,$(TORTURE)): $(OUT)/%: $(OUT)/obj/%.o $(TSAN_SHIM) $(CTL_PARTS) $(ROOMS)
 	$(call say,LINK,$@)
 	$(link) $(ALL_LIBS) $(TEST_LIBS)
+
+$(OUT)/tests/torture/power: $(call obj,tests/torture/power_disk.c)
 
 # Redis is compared with where its client is there; tools/setup bench.
 ifeq ($(shell pkg-config --exists hiredis && echo yes),yes)

@@ -17,7 +17,6 @@
  *
  * With FEATUREFS_TEST_NO_PIN=1 in the environment the same rounds must fail: that shows that the simulation bites.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <dlfcn.h>
@@ -34,7 +33,7 @@
 #include "catalog/catalog.h"
 #include "ingest/ingest.h"
 #include "ingest/loading.h"
-#include "power_events.h"
+#include "power_disk.h"
 #include "serve/serve.h"
 #include "store/store.h"
 
@@ -45,7 +44,6 @@ enum {
 	LOADED = 60,		/* entities of the loads' group */
 	ENTITIES = 40,		/* of each writer */
 	LIVES_MAX = 5,		/* of a round */
-	PAGE = 4096, SECTOR = 512,
 	EXIT_WRONG = 3,		/* a life found the store wrong */
 };
 
@@ -61,13 +59,13 @@ static uint64_t mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
-static uint64_t rnd(uint64_t below)
+uint64_t power_rnd(uint64_t below)
 {
 	rng_state = mix(rng_state);
 	return rng_state % below;
 }
 
-static void die(const char *what)
+void power_die(const char *what)
 {
 	fprintf(stderr, "power: %s: %s\n", what, strerror(errno));
 	exit(2);
@@ -251,7 +249,7 @@ static void pack_loaded(uint64_t n, struct buf *out)
 			    slice_of(text, text_of(n, text)));
 	buf_reset(out);
 	if (record_builder_finish(&b, out) < 0)
-		die("a record");
+		power_die("a record");
 	record_builder_release(&b);
 }
 
@@ -448,278 +446,14 @@ static int live(char **argv)
 	for (unsigned t = 0; t < PROMISERS; t++) {
 		writers[t] = (struct writer){ .world = &world, .seed = seed, .position = position[t], .t = t, .note = note };
 		if (pthread_create(&threads[t], NULL, t == LOADER ? load_on : write_on, &writers[t]))
-			die("pthread_create");
+			power_die("pthread_create");
 	}
 	for (unsigned t = 0; t < PROMISERS; t++)
 		pthread_join(threads[t], NULL);
 	return 0;
 }
 
-/* ---- the simulated disk ---- */
-
-/* Bytes of a write that has been issued, in order of issue. */
-struct pending {
-	uint64_t at, len;
-	const char *data;	/* NULL: the size was set to `at` (or, with len 1, grown to it) */
-	uint64_t order;		/* number of the event */
-};
-
-struct file {
-	uint64_t ino;
-	struct buf synced;	/* the content that is safe */
-	struct pending *pending;
-	size_t n_pending, cap;
-};
-
-struct name_op {
-	enum power_kind kind;
-	char *from, *to;
-	size_t file;		/* CREATE */
-	uint64_t order;
-};
-
-struct name {
-	char *path;
-	size_t file;		/* SIZE_MAX: a directory */
-};
-
-struct disk {
-	struct file *files;
-	size_t n_files;
-	struct name *names;
-	size_t n_names;
-	struct name_op *ops;	/* not yet synced, in order */
-	size_t n_ops;
-	struct { uint64_t number, order; } syncs[64];	/* begun */
-	size_t n_syncs;
-};
-
-static void *more(void *list, size_t n, size_t size)
-{
-	void *grown = realloc(list, (n + 1) * size);
-
-	if (!grown)
-		die("memory");
-	return grown;
-}
-
-static struct file *file_of(struct disk *disk, uint64_t ino)
-{
-	/* A number that was used again belongs to the newest file. */
-	for (size_t i = disk->n_files; i-- > 0;)
-		if (disk->files[i].ino == ino)
-			return &disk->files[i];
-	return NULL;
-}
-
-static size_t add_file(struct disk *disk, uint64_t ino)
-{
-	disk->files = more(disk->files, disk->n_files, sizeof *disk->files);
-	disk->files[disk->n_files] = (struct file){ .ino = ino };
-	return disk->n_files++;
-}
-
-static void set_size(struct buf *content, uint64_t size)
-{
-	if (size > content->len) {
-		char *room = buf_reserve(content, size - content->len);
-
-		if (!room)
-			die("memory");
-		memset(room, 0, size - content->len);
-	}
-	content->len = size;
-}
-
-static void apply_pending(struct buf *content, const struct pending *pending)
-{
-	if (!pending->data) {
-		if (!pending->len || pending->at > content->len)
-			set_size(content, pending->at);
-		return;
-	}
-	if (pending->at + pending->len > content->len)
-		set_size(content, pending->at + pending->len);
-	memcpy(content->data + pending->at, pending->data, pending->len);
-}
-
-static void add_pending(struct disk *disk, uint64_t ino, const struct pending *pending)
-{
-	struct file *file = file_of(disk, ino);
-
-	if (!file)
-		return;
-	if (file->n_pending == file->cap) {
-		file->cap = file->cap ? 2 * file->cap : 64;
-		file->pending = realloc(file->pending, file->cap * sizeof *pending);
-		if (!file->pending)
-			die("memory");
-	}
-	file->pending[file->n_pending++] = *pending;
-}
-
-/* A sync that began at event `order` has ended: what was issued before it is safe. */
-static void sync_file(struct disk *disk, uint64_t ino, uint64_t order)
-{
-	struct file *file = file_of(disk, ino);
-	size_t n = 0;
-
-	if (!file)
-		return;
-	while (n < file->n_pending && file->pending[n].order < order)
-		apply_pending(&file->synced, &file->pending[n++]);
-	file->n_pending -= n;
-	memmove(file->pending, file->pending + n, file->n_pending * sizeof *file->pending);
-}
-
-static struct name *find_name(struct disk *disk, const char *path)
-{
-	for (size_t i = 0; i < disk->n_names; i++)
-		if (strcmp(disk->names[i].path, path) == 0)
-			return &disk->names[i];
-	return NULL;
-}
-
-static void drop_name(struct disk *disk, const char *path)
-{
-	struct name *name = find_name(disk, path);
-
-	if (!name)
-		return;
-	free(name->path);
-	*name = disk->names[--disk->n_names];
-}
-
-static void add_name(struct disk *disk, const char *path, size_t file)
-{
-	drop_name(disk, path);
-	disk->names = more(disk->names, disk->n_names, sizeof *disk->names);
-	disk->names[disk->n_names++] = (struct name){ strdup(path), file };
-}
-
-static void apply_name_op(struct disk *disk, const struct name_op *op)
-{
-	struct name *name;
-	size_t file;
-
-	switch (op->kind) {
-	case POWER_CREATE:
-		add_name(disk, op->from, op->file);
-		break;
-	case POWER_MKDIR:
-		add_name(disk, op->from, SIZE_MAX);
-		break;
-	case POWER_UNLINK:
-		drop_name(disk, op->from);
-		break;
-	case POWER_RENAME:
-		name = find_name(disk, op->from);
-		if (!name)
-			break;
-		file = name->file;
-		drop_name(disk, op->from);
-		add_name(disk, op->to, file);
-		break;
-	default:
-		break;
-	}
-}
-
-static bool is_in(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	return path && strncmp(path, dir, len) == 0 && path[len] == '/' && !strchr(path + len + 1, '/');
-}
-
-static void sync_dir(struct disk *disk, const char *dir, uint64_t order)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < disk->n_ops; i++) {
-		struct name_op *op = &disk->ops[i];
-
-		if (op->order < order && (is_in(op->from, dir) || is_in(op->to, dir))) {
-			apply_name_op(disk, op);
-			free(op->from);
-			free(op->to);
-		} else {
-			disk->ops[kept++] = *op;
-		}
-	}
-	disk->n_ops = kept;
-}
-
-/* Everything in a directory of the real disk, as safe content. */
-static void load_dir(struct disk *disk, const char *dir)
-{
-	DIR *handle = opendir(dir);
-	struct dirent *ent;
-
-	if (!handle)
-		die(dir);
-	while ((ent = readdir(handle))) {
-		char path[4096];
-		struct stat st;
-
-		if (ent->d_name[0] == '.' || strcmp(ent->d_name, "lock.mdb") == 0)
-			continue;
-		snprintf(path, sizeof path, "%s/%s", dir, ent->d_name);
-		if (stat(path, &st) < 0)
-			die(path);
-		if (S_ISDIR(st.st_mode)) {
-			add_name(disk, path, SIZE_MAX);
-			load_dir(disk, path);
-		} else {
-			size_t file = add_file(disk, st.st_ino);
-			struct buf *content = &disk->files[file].synced;
-			int fd = open(path, O_RDONLY);
-
-			set_size(content, (uint64_t)st.st_size);
-			if (fd < 0 || (st.st_size && pread(fd, content->data, content->len, 0) != st.st_size))
-				die(path);
-			close(fd);
-			add_name(disk, path, file);
-		}
-	}
-	closedir(handle);
-}
-
-static void disk_release(struct disk *disk)
-{
-	for (size_t i = 0; i < disk->n_files; i++) {
-		buf_release(&disk->files[i].synced);
-		free(disk->files[i].pending);
-	}
-	for (size_t i = 0; i < disk->n_names; i++)
-		free(disk->names[i].path);
-	for (size_t i = 0; i < disk->n_ops; i++) {
-		free(disk->ops[i].from);
-		free(disk->ops[i].to);
-	}
-	free(disk->files);
-	free(disk->names);
-	free(disk->ops);
-	*disk = (struct disk){ 0 };
-}
-
-static void remember_sync(struct disk *disk, uint64_t number, uint64_t order)
-{
-	size_t at = disk->n_syncs % 64;
-
-	disk->syncs[at].number = number;
-	disk->syncs[at].order = order;
-	disk->n_syncs++;
-}
-
-static uint64_t sync_order(const struct disk *disk, uint64_t number)
-{
-	/* Each life counts its syncs from 1, so that the newest of a number is the one. */
-	for (size_t i = disk->n_syncs; i-- > 0 && disk->n_syncs - i <= 64;)
-		if (disk->syncs[i % 64].number == number)
-			return disk->syncs[i % 64].order;
-	return 0;
-}
+/* ---- a round ---- */
 
 /* The load's own words: what is acknowledged, and what was begun. */
 struct promise {
@@ -738,156 +472,6 @@ static void take_note(struct promise *promise, const char *text)
 	else if (text[0] == 'I' && n > promise->begun[t])
 		promise->begun[t] = n;
 }
-
-static void take_event(struct disk *disk, const struct power_event *event, const char *text, const char *data, uint64_t order,
-		       struct promise *promise)
-{
-	struct name_op op = { .kind = event->kind, .order = order };
-	char *copy = strndup(text, event->text_len);
-
-	switch (event->kind) {
-	case POWER_CREATE:
-		op.file = add_file(disk, event->ino);
-		/* fallthrough */
-	case POWER_MKDIR:
-	case POWER_UNLINK:
-	case POWER_RENAME:
-		op.from = strdup(copy);
-		if (event->kind == POWER_RENAME)
-			op.to = strndup(text + strlen(copy) + 1, event->text_len - strlen(copy) - 1);
-		disk->ops = more(disk->ops, disk->n_ops, sizeof op);
-		disk->ops[disk->n_ops++] = op;
-		break;
-	case POWER_WRITE:
-		add_pending(disk, event->ino, &(struct pending){ event->offset, event->data_len, data, order });
-		break;
-	case POWER_SIZE:
-	case POWER_GROW:
-		add_pending(disk, event->ino, &(struct pending){ event->offset, event->kind == POWER_GROW, NULL, order });
-		break;
-	case POWER_SYNC_BEGIN:
-	case POWER_DIR_SYNC_BEGIN:
-		remember_sync(disk, event->offset, order);
-		break;
-	case POWER_SYNC_END:
-		sync_file(disk, event->ino, sync_order(disk, event->offset));
-		break;
-	case POWER_DIR_SYNC_END:
-		sync_dir(disk, copy, sync_order(disk, event->offset));
-		break;
-	case POWER_NOTE:
-		take_note(promise, copy);
-		break;
-	default:
-		break;
-	}
-	free(copy);
-}
-
-/* One page of a file after the power went: as some prefix of its unsynced writes left it, or, torn, sector by sector after different ones. */
-static void lose_page(const struct file *file, struct buf *out, uint64_t page)
-{
-	uint64_t begin = page * PAGE, end = begin + PAGE < out->len ? begin + PAGE : out->len;
-	size_t hits[256], n = 0;
-	bool torn = rnd(4) == 0;
-	size_t prefix;
-
-	for (size_t i = 0; i < file->n_pending && n < 256; i++) {
-		const struct pending *pending = &file->pending[i];
-
-		if (pending->data && pending->at < end && pending->at + pending->len > begin)
-			hits[n++] = i;
-	}
-	if (n == 0)
-		return;
-	prefix = rnd(n + 1);
-	for (uint64_t sector = begin; sector < end; sector += SECTOR) {
-		size_t upto = torn ? rnd(n + 1) : prefix;
-
-		for (size_t h = 0; h < upto; h++) {
-			const struct pending *pending = &file->pending[hits[h]];
-			uint64_t from = pending->at > sector ? pending->at : sector;
-			uint64_t to = pending->at + pending->len < sector + SECTOR ? pending->at + pending->len : sector + SECTOR;
-
-			if (to > out->len)
-				to = out->len;
-			if (from < to)
-				memcpy(out->data + from, pending->data + (from - pending->at), to - from);
-		}
-	}
-}
-
-static void lose_file(const struct file *file, struct buf *out)
-{
-	uint64_t largest = file->synced.len;
-
-	buf_append_slice(out, buf_slice(&file->synced));
-	for (size_t i = 0; i < file->n_pending; i++) {
-		const struct pending *pending = &file->pending[i];
-		uint64_t end = pending->at + (pending->data ? pending->len : 0);
-
-		if (!pending->data && !pending->len)
-			largest = rnd(2) ? end : largest;
-		else if (end > largest)
-			largest = end;
-	}
-	/* The size may have reached the disk without the bytes, or the other way round. */
-	if (largest > out->len)
-		set_size(out, rnd(2) ? largest : out->len + rnd(largest - out->len + 1));
-	for (uint64_t page = 0; page * PAGE < out->len; page++)
-		lose_page(file, out, page);
-}
-
-static void write_file(const char *path, struct slice content)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-	size_t done = 0;
-
-	if (fd < 0)
-		die(path);
-	while (done < content.len) {
-		ssize_t n = write(fd, (const char *)content.data + done, content.len - done);
-
-		if (n <= 0)
-			die(path);
-		done += (size_t)n;
-	}
-	close(fd);
-}
-
-static int by_path(const void *a, const void *b)
-{
-	return strcmp(((const struct name *)a)->path, ((const struct name *)b)->path);
-}
-
-/* Writes what is left of the disk over the store's directory. */
-static void lose_power(struct disk *disk, const char *dir)
-{
-	char command[4200];
-	size_t kept = disk->n_ops ? rnd(disk->n_ops + 1) : 0;
-
-	for (size_t i = 0; i < kept; i++)
-		apply_name_op(disk, &disk->ops[i]);
-	snprintf(command, sizeof command, "rm -rf '%s'", dir);
-	if (system(command) != 0 || mkdir(dir, 0700) < 0)
-		die(dir);
-	qsort(disk->names, disk->n_names, sizeof *disk->names, by_path);
-	for (size_t i = 0; i < disk->n_names; i++) {
-		const struct name *name = &disk->names[i];
-		struct buf content = { 0 };
-
-		if (name->file == SIZE_MAX) {
-			if (mkdir(name->path, 0700) < 0)
-				die(name->path);
-			continue;
-		}
-		lose_file(&disk->files[name->file], &content);
-		write_file(name->path, buf_slice(&content));
-		buf_release(&content);
-	}
-}
-
-/* ---- a round ---- */
 
 struct round {
 	char store[4000], trace[4100], log[4100];
@@ -924,7 +508,7 @@ static int run_life(const struct round *round, long stop, const struct promise *
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0)
-		die("fork");
+		power_die("fork");
 	if (pid == 0) {
 		setenv("FEATUREFS_TEST_BOOT_ID", boot, 1);
 		if (stop >= 0) {
@@ -940,7 +524,7 @@ static int run_life(const struct round *round, long stop, const struct promise *
 		_exit(2);
 	}
 	if (waitpid(pid, &status, 0) < 0)
-		die("waitpid");
+		power_die("waitpid");
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -951,10 +535,10 @@ static struct slice read_trace(const char *path, struct buf *out)
 	char *room;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		die(path);
+		power_die(path);
 	room = buf_reserve(out, (size_t)st.st_size + 1);
 	if (!room || read(fd, room, (size_t)st.st_size) != st.st_size)
-		die(path);
+		power_die(path);
 	out->len = (size_t)st.st_size;
 	close(fd);
 	return buf_slice(out);
@@ -977,10 +561,10 @@ static size_t play(struct disk *disk, struct slice trace, size_t cut, struct pro
 		memcpy(&event, at, sizeof event);
 		if (event_size(&event) > (size_t)(end - at))
 			break;
-		if (disk)
-			take_event(disk, &event, at + sizeof event, at + sizeof event + event.text_len, n, promise);
-		else if (event.kind == POWER_NOTE)
+		if (event.kind == POWER_NOTE)
 			take_note(promise, strndupa(at + sizeof event, event.text_len));
+		else if (disk)
+			disk_take(disk, &event, at + sizeof event, at + sizeof event + event.text_len, n);
 		at += event_size(&event);
 	}
 	return n;
@@ -1006,7 +590,7 @@ static size_t find_promise(struct slice trace, size_t events)
 		if (is_load && !of_load)
 			n_found = 0;
 		of_load = of_load || is_load;
-		if (is_load == of_load && rnd(++n_found) == 0)
+		if (is_load == of_load && power_rnd(++n_found) == 0)
 			found = n + 1;
 	}
 	return found;
@@ -1015,52 +599,52 @@ static size_t find_promise(struct slice trace, size_t events)
 /* Where the power goes. */
 static size_t choose_cut(struct slice trace, size_t events)
 {
-	switch (rnd(4)) {
+	switch (power_rnd(4)) {
 	case 0:
 		return find_promise(trace, events);
 	case 1:
-		return rnd(events + 1);
+		return power_rnd(events + 1);
 	default:
-		return events - rnd(events / 3 + 1);
+		return events - power_rnd(events / 3 + 1);
 	}
 }
 
 /* Returns 0, or the exit status of the life that found something wrong. */
 static int one_round(struct round *round)
 {
-	unsigned lives = 1 + (unsigned)rnd(LIVES_MAX);
+	unsigned lives = 1 + (unsigned)power_rnd(LIVES_MAX);
 	struct promise base = round->base, now = base;
 	struct disk disk = { 0 };
 	int rc = 0;
 
-	load_dir(&disk, round->store);
+	disk_load(&disk, round->store);
 	unlink(round->trace);
 	for (unsigned life = 0; rc == 0 && life < lives; life++) {
 		struct buf bytes = { 0 };
 		struct slice trace;
 		size_t events;
 
-		rc = run_life(round, (long)(rnd(4) ? 20 + rnd(700) : rnd(40)), &now);
+		rc = run_life(round, (long)(power_rnd(4) ? 20 + power_rnd(700) : power_rnd(40)), &now);
 		if (rc != 9)
 			break;
 		rc = 0;
 		trace = read_trace(round->trace, &bytes);
 		now = base;
 		events = play(NULL, trace, SIZE_MAX, &now);
-		if (life + 1 < lives && rnd(2)) {
+		if (life + 1 < lives && power_rnd(2)) {
 			buf_release(&bytes);
 			round->crashes++;
 			continue;
 		}
 		now = base;
 		play(&disk, trace, choose_cut(trace, events), &now);
-		lose_power(&disk, round->store);
+		disk_lose_power(&disk, round->store);
 		buf_release(&bytes);
 		round->boot++;
 		round->losses++;
 		base = now;
 		disk_release(&disk);
-		load_dir(&disk, round->store);
+		disk_load(&disk, round->store);
 		unlink(round->trace);
 	}
 	if (rc == 0)
@@ -1088,7 +672,7 @@ static int begin_store(struct round *round)
 
 	snprintf(command, sizeof command, "rm -rf '%s'", round->store);
 	if (system(command) != 0)
-		die(round->store);
+		power_die(round->store);
 	round->base = (struct promise){ 0 };
 	round->boot++;
 	return run_life(round, -1, NULL);
@@ -1112,7 +696,7 @@ int main(int argc, char **argv)
 	round.preload = realpath(argv[4], NULL);
 	round.self = realpath("/proc/self/exe", NULL);
 	if (!round.preload || !round.self || (mkdir(argv[1], 0700) < 0 && errno != EEXIST))
-		die(argv[1]);
+		power_die(argv[1]);
 	snprintf(round.store, sizeof round.store, "%s/store", realpath(argv[1], NULL));
 	snprintf(round.trace, sizeof round.trace, "%s/trace", realpath(argv[1], NULL));
 	snprintf(round.log, sizeof round.log, "%s/log", realpath(argv[1], NULL));
@@ -1128,7 +712,7 @@ int main(int argc, char **argv)
 			printf("round %lu (seed %s, state %" PRIu64 "): a life ended with %d\n", r, argv[3], state, rc);
 			print_log(round.log);
 			if (begin_store(&round) != 0)
-				die("a new store");
+				power_die("a new store");
 		}
 		if (isatty(1) || r % 50 == 49)
 			printf("power: %lu of %lu rounds, %lu wrong\n", r + 1, rounds, bad);
