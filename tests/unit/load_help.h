@@ -151,4 +151,40 @@ static inline int give(struct ingest_load *load, const char *entity, int64_t cli
 	return rc;
 }
 
+/* Tables of rows that hold any row. */
+static inline unsigned count_tables(struct world *world)
+{
+	struct store_snap *snap;
+	uint32_t rows = 0;
+	unsigned n = 0;
+
+	NEED(store_snap_begin(world->store, &snap) == 0);
+	while (store_rows_next(snap, rows, &rows) == 0)
+		n++;
+	store_snap_end(snap);
+	return n;
+}
+
+/* The keeper does its work by itself. */
+static inline void wait_for_tables(struct world *world, unsigned n)
+{
+	for (unsigned i = 0; i < 3000 && count_tables(world) != n; i++)
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	CHECK_INT(count_tables(world), n);
+}
+
+/* Of the first hundred rows of 'l': those that have so many. */
+static inline unsigned count_clicks(struct world *world, int64_t clicks)
+{
+	unsigned n = 0;
+
+	for (unsigned e = 0; e < 100; e++) {
+		char name[16];
+
+		snprintf(name, sizeof name, "l%03u", e);
+		n += world_int(world, name, CLICKS, NULL) == clicks;
+	}
+	return n;
+}
+
 #endif
