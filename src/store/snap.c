@@ -286,13 +286,15 @@ int store_walk_rows(struct store_snap *snap, uint32_t rows, struct slice after, 
 int store_walk_rows_over(struct store_snap *snap, uint32_t rows, uint32_t overlay, struct slice after,
 			 struct store_walk **out)
 {
-	int rc = store_walk_rows(snap, rows, after, out);
+	struct store_walk *walk = NULL;
+	int rc = store_walk_rows(snap, rows, after, &walk);
 
-	if (rc < 0 || !overlay)
-		return rc;
-	rc = store_walk_rows(snap, overlay, after, &(*out)->over);
+	if (rc == 0 && overlay)
+		rc = store_walk_rows(snap, overlay, after, &walk->over);
 	if (rc < 0)
-		store_walk_end(*out);
+		store_walk_end(walk);
+	else
+		*out = walk;
 	return rc;
 }
 

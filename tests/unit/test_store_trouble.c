@@ -2,6 +2,8 @@
 /* What becomes of a store where a call fails that seldom does: nothing is taken for empty that could not be read, and nothing kept that was not
  * written. */
 #include <dlfcn.h>
+#include <limits.h>
+#include <lmdb.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include "store_help.h"
@@ -20,6 +22,17 @@ struct dirent *readdir(DIR *dir)
 		return entry;
 	errno = EIO;
 	return NULL;
+}
+
+static unsigned cursors_left = UINT_MAX;	/* that can be opened before memory is short */
+
+int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **out)
+{
+	static int (*next)(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **out);
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "mdb_cursor_open");
+	return cursors_left-- ? next(txn, dbi, out) : ENOMEM;
 }
 
 static void commit_upto(struct store *store, uint64_t upto)
@@ -107,6 +120,28 @@ static void test_place(void)
 	CHECK_INT(store_close(store), 0);
 }
 
+/* A walk over two tables that can't begin leaves nothing to end. */
+static void test_walk(void)
+{
+	struct store_options options = plain_options();
+	struct store *store = open_store(path_of("walk"), &options);
+	struct store_walk *walk = NULL;
+	struct store_snap *snap;
+
+	commit_upto(store, 5);
+	NEED(store_snap_begin(store, &snap) == 0);
+	for (unsigned left = 0; left < 2; left++) {
+		cursors_left = left;
+		CHECK_INT(store_walk_rows_over(snap, 1, 3, slice_of(NULL, 0), &walk), -ENOMEM);
+		CHECK(!walk);
+	}
+	cursors_left = UINT_MAX;
+	CHECK_INT(store_walk_rows_over(snap, 1, 3, slice_of(NULL, 0), &walk), 0);
+	store_walk_end(walk);
+	store_snap_end(snap);
+	CHECK_INT(store_close(store), 0);
+}
+
 /* A log without a segment is one that was lost. */
 static void test_log(void)
 {
@@ -128,6 +163,7 @@ int main(void)
 	test_followers();
 	test_folders();
 	test_place();
+	test_walk();
 	test_log();
 	return test_end("store_trouble");
 }
