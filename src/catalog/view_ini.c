@@ -38,6 +38,7 @@ struct reader {
 	struct catalog_group *grp;
 	const struct catalog *cat;	/* NULL: the stored form, which says ids itself */
 	enum section_kind kind;
+	unsigned sections;		/* bits of those that were met */
 	bool has_entity;
 	struct key_line *keys;
 	unsigned n_keys;
@@ -184,6 +185,9 @@ static int enter(struct reader *reader, const char *section, struct why *why)
 	for (unsigned i = 0; i < sizeof(section_names) / sizeof(section_names[0]); i++) {
 		if (strcmp(section, section_names[i]) || (i == IN_STORE && reader->cat))
 			continue;
+		if (reader->sections & 1u << i)
+			return why_fail(why, EINVAL, "[%s] stands twice", section);
+		reader->sections |= 1u << i;
 		reader->kind = (enum section_kind)i;
 		return 0;
 	}

@@ -136,6 +136,8 @@ static void test_refused(void)
 	refused(&world, id, "[view]\n[columns]\nc = h/clicks\n", "there is no group h");
 	refused(&world, id, "[view]\n[columns]\nc = clicks\n", "is not GROUP/FEATURE");
 	refused(&world, id, "[view]\n[columns]\nc = g/clicks\nc = g/ctr\n", "c");
+	refused(&world, id, "[view]\n[columns]\nc = g/clicks\n[columns]\nc = g/ctr\n", "[columns] stands twice");
+	refused(&world, id, "[view]\n[view]\n[columns]\nc = g/clicks\n", "[view] stands twice");
 	refused(&world, id, "[view]\nttl = 3d\n", "[view] has no key \"ttl\"");
 	refused(&world, id, "[group]\nowner = x\n", "a view has no section [group]");
 	refused(&world, id, "[store]\nid = 1\n", "a view has no section [store]");
