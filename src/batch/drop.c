@@ -13,17 +13,23 @@
  *
  * Names that begin with '.' or '_' are no data, at any depth: what is dropped below them waits for its rename.
  *
- * To make a job is to link its files into its folder. From then on they are sealed: nobody writes to them any more.
+ * To make a job is to link its files into its folder (seal.c). From then on they are sealed: nobody writes to them any more. Where that can't be done,
+ * for the disk is full, the drop waits as long as jobs do that are before it, and for some seconds at least.
  */
 #include "batch/private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/log.h"
+
+enum {
+	AGAIN_S = 1,			/* between two tries to take over what waits for room */
+	GIVE_UP_S = 5,			/* such tries: a disk may need moments to give back what was removed */
+};
 
 /* ---- the table ---- */
 
@@ -97,180 +103,18 @@ static uint64_t take_id(struct batch *batch, struct drop *drop)
 	return id;
 }
 
+void drop_forget_pending_locked(struct batch *batch, struct drop *drop)
+{
+	drop->pending_id = 0;
+	drop->lacks = 0;
+	drop_settle_locked(batch, drop);
+}
+
 /* From now on its report is that of the job that it becomes. */
 static void set_pending(struct batch *batch, struct drop *drop)
 {
 	if (!drop->pending_id)
 		drop->pending_id = batch->next_id++;
-}
-
-/* ---- sealing ---- */
-
-/* A job that is being made. */
-struct seal {
-	struct batch *batch;
-	struct batch_job *job;
-	int data_fd;
-	bool is_younger;		/* _SUCCESS than all parts */
-	struct timespec success;
-};
-
-static bool is_ignored_path(const char *path)
-{
-	for (; *path; path += strcspn(path, "/"), path += *path == '/')
-		if (spool_is_ignored(path))
-			return true;
-	return false;
-}
-
-static bool is_later(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
-}
-
-static bool is_fresh_data(const char *path, const struct stat *st)
-{
-	return S_ISREG(st->st_mode) && !is_ignored_path(path) && !(spool_marks(st) & MARK_SEALED);
-}
-
-static int link_file(struct seal *seal, int dir_fd, const char *name, const struct stat *st)
-{
-	char link[BATCH_NAME_MAX + 16];
-
-	snprintf(link, sizeof link, "%06u.%s", seal->job->n_files, name);
-	if (linkat(dir_fd, name, seal->data_fd, link, 0) < 0)
-		return -errno;
-	if (fchmodat(dir_fd, name, SPOOL_MODE | spool_marks(st) | MARK_SEALED, 0) < 0)
-		return -errno;
-	seal->job->n_files++;
-	seal->job->bytes += (uint64_t)st->st_size;
-	return 0;
-}
-
-static int link_visited(struct spool_visit *visit, int dir_fd, const char *name, const char *path, const struct stat *st)
-{
-	return is_fresh_data(path, st) ? link_file(visit->arg, dir_fd, name, st) : 0;
-}
-
-/* Takes the seals off again, by the links. */
-static int unseal_visited(struct spool_visit *visit, int dir_fd, const char *name, const char *path, const struct stat *st)
-{
-	(void)visit;
-	(void)path;
-	if (S_ISREG(st->st_mode))
-		fchmodat(dir_fd, name, SPOOL_MODE | (spool_marks(st) & ~(unsigned)MARK_SEALED), 0);
-	return 0;
-}
-
-int drop_undo(int jobs_fd)
-{
-	struct spool_visit visit = { .visit = unseal_visited };
-	int fd = openat(jobs_fd, ".new", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	rc = spool_walk(fd, &visit);
-	close(fd);
-	return rc < 0 ? rc : spool_remove(jobs_fd, ".new");
-}
-
-/* Links everything of a drop into the folder jobs/.new. `fd` is the directory's, or the file's own folder. */
-static int link_all(struct seal *seal, int fd, const char *file)
-{
-	struct spool_visit visit = { .visit = link_visited, .arg = seal };
-	struct stat st;
-
-	if (!file)
-		return spool_walk(fd, &visit);
-	if (fstatat(fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	return link_file(seal, fd, file, &st);
-}
-
-static int make_folder(struct batch *batch, uint32_t group_id, int *out_jobs, int *out_data)
-{
-	int jobs_fd = spool_open_folder(batch, group_id, "jobs"), rc = 0;
-
-	if (jobs_fd < 0)
-		return jobs_fd;
-	rc = drop_undo(jobs_fd);
-	if (rc == 0 && (mkdirat(jobs_fd, ".new", 0700) < 0 || mkdirat(jobs_fd, ".new/data", 0700) < 0))
-		rc = -errno;
-	if (rc == 0) {
-		*out_data = openat(jobs_fd, ".new/data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		rc = *out_data < 0 ? -errno : 0;
-	}
-	if (rc < 0)
-		close(jobs_fd);
-	else
-		*out_jobs = jobs_fd;
-	return rc;
-}
-
-/* Puts the report into the folder, and gives it its name: that is the moment at which the job is there. */
-static int name_folder(const struct batch_job *job, int jobs_fd)
-{
-	int fd = openat(jobs_fd, ".new", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = fd < 0 ? -errno : report_save_at(fd, job);
-	char name[32];
-
-	if (fd >= 0)
-		close(fd);
-	snprintf(name, sizeof name, "%llu", (unsigned long long)job->id);
-	if (rc == 0 && renameat(jobs_fd, ".new", jobs_fd, name) < 0)
-		rc = -errno;
-	return rc;
-}
-
-/* A job that has no files and never runs: a drop that can't be loaded as it is. */
-static void add_refused(struct batch *batch, struct batch_job *job, const struct why *why)
-{
-	int jobs_fd, data_fd;
-
-	job->state = JOB_FAILED;
-	job->ended_ns = clock_now();
-	job->reason = *why;
-	job->n_files = 0;
-	if (make_folder(batch, job->group_id, &jobs_fd, &data_fd) == 0) {
-		name_folder(job, jobs_fd);
-		close(data_fd);
-		close(jobs_fd);
-	}
-	batch_job_add_locked(batch, job);
-}
-
-static void fail_seal(struct batch *batch, struct batch_job *job, int rc)
-{
-	struct why why;
-
-	why_fail(&why, -rc, "what was dropped cannot be taken over: %s", strerror(-rc));
-	log_error("import %llu (%s): %s", (unsigned long long)job->id, job->name, why.text);
-	add_refused(batch, job, &why);
-}
-
-/* Makes the job of a drop; `file` NULL: it is a directory. The job goes into the queue, or is freed if there is nothing to load. */
-static void seal(struct batch *batch, struct batch_job *job, int fd, const char *file)
-{
-	struct seal seal = { .batch = batch, .job = job };
-	int jobs_fd, rc;
-
-	rc = make_folder(batch, job->group_id, &jobs_fd, &seal.data_fd);
-	if (rc < 0) {
-		fail_seal(batch, job, rc);
-		return;
-	}
-	rc = link_all(&seal, fd, file);
-	if (rc == 0 && job->n_files)
-		rc = name_folder(job, jobs_fd);
-	if (rc < 0)
-		drop_undo(jobs_fd);
-	close(seal.data_fd);
-	close(jobs_fd);
-	if (rc < 0)
-		fail_seal(batch, job, rc);
-	else if (job->n_files)
-		batch_job_add_locked(batch, job);
-	else
-		batch_job_free(job);
 }
 
 /* ---- settings ---- */
@@ -287,42 +131,111 @@ static int read_settings(struct batch *batch, uint32_t group_id, int fd, struct 
 	return rc == 0 ? settings_of_drop(fd, out, why) : rc;
 }
 
+/* ---- a drop that is whole ---- */
+
+/* May it be gone the next time? */
+static bool is_passing(int rc)
+{
+	return rc == -ENOSPC || rc == -EDQUOT || rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
+}
+
+/* The drop, if it is to wait; NULL. */
+static struct drop *make_wait(struct batch *batch, const struct batch_job *job, int rc)
+{
+	struct drop *drop = is_passing(rc) ? drop_get_locked(batch, job->group_id, slice_str(job->name)) : NULL;
+	int64_t now_ns = clock_monotonic();
+
+	if (!drop)
+		return NULL;
+	if (!drop->lacks) {
+		drop->lacks_since_ns = now_ns;
+		log_warn("import %" PRIu64 " (%s) waits, for it cannot be taken over: %s", job->id, job->name, strerror(-rc));
+	}
+	drop->lacks = rc;
+	return now_ns - drop->lacks_since_ns < GIVE_UP_S * CLOCK_SECOND || batch_job_any_active_locked(batch) ? drop : NULL;
+}
+
+/*
+ * Nothing of the drop has become a job, for that reason. While jobs are before it, it has to wait anyway, and they may give back what is lacking;
+ * where none is, it waits for moments, and then it is a load that has failed. -EAGAIN: it waits. 0: its job has ended. `fd` and `file` as for
+ * seal_locked. Takes the job.
+ */
+static int put_off(struct batch *batch, struct batch_job *job, int fd, const char *file, int rc)
+{
+	struct drop *drop = make_wait(batch, job, rc);
+
+	if (!drop) {
+		seal_fail_locked(batch, job, fd, file, rc);
+		return 0;
+	}
+	drop->pending_id = job->id;
+	batch_job_free(job);
+	pthread_cond_signal(&batch->keeper_wake);
+	return -EAGAIN;
+}
+
 /* ---- files ---- */
+
+static int check_file(struct batch *batch, int fd, const struct stat *st, bool by_rename, struct batch_job *job, struct why *why)
+{
+	int rc = read_settings(batch, job->group_id, fd, &job->settings, why);
+
+	if (rc < 0)
+		return rc;
+	if (st->st_size == 0)
+		return why_fail(why, EINVAL, "the file is empty");
+	if (job->settings.mode == INGEST_LOAD_SNAPSHOT && !by_rename && !(spool_marks(st) & MARK_RENAMED))
+		return why_fail(why, EINVAL, "mode snapshot takes only what was renamed into place or came with a _SUCCESS, for a copy that "
+				"was interrupted looks like a finished one; `mv` the file to another name here, or use featurectl import");
+	return 0;
+}
+
+/* 0, -EAGAIN, as put_off. Takes the job. */
+static int seal_file_at(struct batch *batch, struct batch_job *job, int dir_fd, const char *name, bool by_rename)
+{
+	int fd = dir_fd < 0 ? dir_fd : openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), rc = 0;
+	struct why why = { "" };
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		rc = dir_fd < 0 ? dir_fd : -errno;
+	if (rc == 0 && check_file(batch, fd, &st, by_rename, job, &why) < 0)
+		seal_refuse_locked(batch, job, &why);
+	else if (rc == 0)
+		rc = seal_locked(batch, job, dir_fd, name);
+	if (fd >= 0)
+		close(fd);
+	return rc < 0 ? put_off(batch, job, dir_fd, name, rc) : 0;
+}
 
 static void seal_file(struct batch *batch, uint32_t group_id, const char *name, bool by_rename)
 {
 	struct drop *drop = drop_find_locked(batch, group_id, slice_str(name));
 	struct batch_job *job = batch_job_new(take_id(batch, drop), group_id, slice_str(name));
-	int dir_fd = spool_open(batch, group_id, "", O_RDONLY | O_DIRECTORY), fd = -1, rc = 0;
-	struct why why = { "" };
-	struct stat st;
+	int dir_fd = spool_open(batch, group_id, "", O_RDONLY | O_DIRECTORY), rc = 0;
 
-	if (drop)
-		drop_settle_locked(batch, drop);
-	if (!job) {
-		log_error("import of %s: no memory; drop it again", name);
-		goto out;
-	}
-	fd = dir_fd < 0 ? -1 : openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		fail_seal(batch, job, -errno);
-		goto out;
-	}
-	rc = read_settings(batch, group_id, fd, &job->settings, &why);
-	if (rc == 0 && st.st_size == 0)
-		rc = why_fail(&why, EINVAL, "the file is empty");
-	if (rc == 0 && job->settings.mode == INGEST_LOAD_SNAPSHOT && !by_rename && !(spool_marks(&st) & MARK_RENAMED))
-		rc = why_fail(&why, EINVAL, "mode snapshot takes only what was renamed into place or came with a _SUCCESS, for a copy that "
-			      "was interrupted looks like a finished one; `mv` the file to another name here, or use featurectl import");
-	if (rc < 0)
-		add_refused(batch, job, &why);
+	if (job)
+		rc = seal_file_at(batch, job, dir_fd, name, by_rename);
 	else
-		seal(batch, job, dir_fd, name);
-out:
-	if (fd >= 0)
-		close(fd);
+		log_error("import of %s: no memory; drop it again", name);
+	if (drop && rc != -EAGAIN) {
+		drop->lacks = 0;
+		drop_settle_locked(batch, drop);
+	}
 	if (dir_fd >= 0)
 		close(dir_fd);
+}
+
+/* A file that could not be taken over before. */
+static void try_file_again(struct batch *batch, struct drop *drop)
+{
+	struct stat st;
+	int rc = spool_stat(batch, drop->group_id, drop->name, &st);
+
+	if (rc == -ENOENT || (rc == 0 && !seal_is_fresh(drop->name, &st)))
+		drop_forget_pending_locked(batch, drop);
+	else
+		seal_file(batch, drop->group_id, drop->name, false);
 }
 
 /* ---- directories ---- */
@@ -351,7 +264,7 @@ static void arm_unsigned(struct batch *batch, uint32_t group_id, const char *pat
 /* Is it, below a directory, what a job is made of? */
 static bool counts(const char *path)
 {
-	return !is_ignored_path(path) || !strcmp(strchr(path, '/') + 1, SUCCESS_NAME);
+	return !spool_is_ignored_path(path) || !strcmp(strchr(path, '/') + 1, SUCCESS_NAME);
 }
 
 void drop_closed_locked(struct batch *batch, uint32_t group_id, const char *path)
@@ -384,6 +297,11 @@ void drop_came_locked(struct batch *batch, uint32_t group_id, const char *path, 
 		arm_unsigned(batch, group_id, path);
 }
 
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
+}
+
 struct survey {
 	unsigned n_fresh;
 	struct timespec youngest;
@@ -395,7 +313,7 @@ static int survey_visited(struct spool_visit *visit, int dir_fd, const char *nam
 
 	(void)dir_fd;
 	(void)name;
-	if (!is_fresh_data(path, st))
+	if (!seal_is_fresh(path, st))
 		return 0;
 	survey->n_fresh++;
 	if (is_later(&st->st_ctim, &survey->youngest))
@@ -403,7 +321,7 @@ static int survey_visited(struct spool_visit *visit, int dir_fd, const char *nam
 	return 0;
 }
 
-enum verdict { VERDICT_NOTHING, VERDICT_WAIT, VERDICT_START };
+enum verdict { VERDICT_NOTHING, VERDICT_WAIT, VERDICT_START, VERDICT_AGAIN };
 
 /* May the directory start? `fd` is its own. */
 static enum verdict judge(struct batch *batch, const struct drop *drop, int fd, const struct settings *settings, int64_t now_ns)
@@ -412,9 +330,13 @@ static enum verdict judge(struct batch *batch, const struct drop *drop, int fd, 
 	struct spool_visit visit = { .visit = survey_visited, .arg = &survey };
 	struct stat success;
 	bool is_used;
+	int rc;
 
-	if (fstatat(fd, SUCCESS_NAME, &success, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(success.st_mode) || spool_walk(fd, &visit) < 0)
+	if (fstatat(fd, SUCCESS_NAME, &success, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(success.st_mode))
 		return VERDICT_NOTHING;
+	rc = spool_walk(fd, &visit);
+	if (rc < 0)
+		return is_passing(rc) ? VERDICT_AGAIN : VERDICT_NOTHING;
 	is_used = spool_marks(&success) & MARK_SEALED;
 	if (!survey.n_fresh || (is_used && !drop->is_signed))
 		return VERDICT_NOTHING;
@@ -427,6 +349,25 @@ static enum verdict judge(struct batch *batch, const struct drop *drop, int fd, 
 	return VERDICT_START;
 }
 
+/* Makes the job of a directory; `rc` and `why` are those of its settings. 0, -EAGAIN, as put_off. */
+static int seal_directory(struct batch *batch, struct drop *drop, int fd, const struct settings *settings, int rc, const struct why *why)
+{
+	struct batch_job *job = batch_job_new(take_id(batch, drop), drop->group_id, slice_str(drop->name));
+
+	if (!job)
+		return 0;
+	job->settings = *settings;
+	if (rc < 0) {
+		seal_refuse_locked(batch, job, why);
+	} else {
+		rc = seal_locked(batch, job, fd, NULL);
+		if (rc < 0 && put_off(batch, job, fd, NULL, rc) == -EAGAIN)
+			return -EAGAIN;
+	}
+	fchmodat(fd, SUCCESS_NAME, SPOOL_MODE | MARK_CLOSED | MARK_SEALED, 0);
+	return 0;
+}
+
 /* Looks at an armed directory that nobody writes to. */
 static enum verdict look(struct batch *batch, struct drop *drop, int64_t now_ns)
 {
@@ -434,23 +375,13 @@ static enum verdict look(struct batch *batch, struct drop *drop, int64_t now_ns)
 	enum verdict verdict = VERDICT_NOTHING;
 	struct settings settings = { 0 };
 	struct why why = { "" };
-	struct batch_job *job;
 
 	if (fd < 0)
-		return VERDICT_NOTHING;
+		return is_passing(fd) ? VERDICT_AGAIN : VERDICT_NOTHING;
 	rc = read_settings(batch, drop->group_id, fd, &settings, &why);
 	verdict = judge(batch, drop, fd, &settings, now_ns);
-	if (verdict == VERDICT_START) {
-		job = batch_job_new(take_id(batch, drop), drop->group_id, slice_str(drop->name));
-		if (job) {
-			job->settings = settings;
-			if (rc < 0)
-				add_refused(batch, job, &why);
-			else
-				seal(batch, job, fd, NULL);
-			fchmodat(fd, SUCCESS_NAME, SPOOL_MODE | MARK_CLOSED | MARK_SEALED, 0);
-		}
-	}
+	if (verdict == VERDICT_START && seal_directory(batch, drop, fd, &settings, rc, &why) == -EAGAIN)
+		verdict = VERDICT_AGAIN;
 	close(fd);
 	return verdict;
 }
@@ -475,23 +406,38 @@ void drop_signed_locked(struct batch *batch, uint32_t group_id, const char *path
 	close(fd);
 }
 
+/* When is the drop to be looked at again? INT64_MAX: it is what it will be, and may be gone. */
+static int64_t look_at(struct batch *batch, struct drop *drop, int64_t now_ns)
+{
+	enum verdict verdict;
+
+	if (!drop->is_armed) {
+		try_file_again(batch, drop);
+		return now_ns + AGAIN_S * CLOCK_SECOND;
+	}
+	verdict = look(batch, drop, now_ns);
+	if (verdict == VERDICT_WAIT)
+		return drop->last_ns + batch->options.settle_ns;
+	if (verdict == VERDICT_AGAIN)
+		return now_ns + AGAIN_S * CLOCK_SECOND;
+	drop->is_armed = drop->is_signed = false;
+	drop_forget_pending_locked(batch, drop);	/* of one that has become no job */
+	return INT64_MAX;
+}
+
 int64_t drop_look_locked(struct batch *batch)
 {
 	int64_t now_ns = clock_monotonic(), next_ns = INT64_MAX;
 	struct drop *drop = batch->drops, *next;
 
 	for (; drop; drop = next) {
+		int64_t again_ns = drop->lacks ? now_ns + AGAIN_S * CLOCK_SECOND : INT64_MAX;
+
 		next = drop->next;
-		if (!drop->is_armed || drop->n_writers)
-			continue;
-		if (look(batch, drop, now_ns) == VERDICT_WAIT) {
-			if (drop->last_ns + batch->options.settle_ns < next_ns)
-				next_ns = drop->last_ns + batch->options.settle_ns;
-			continue;
-		}
-		drop->is_armed = drop->is_signed = false;
-		drop->pending_id = 0;		/* of one that has become no job */
-		drop_settle_locked(batch, drop);
+		if ((drop->is_armed || drop->lacks) && !drop->n_writers)
+			again_ns = look_at(batch, drop, now_ns);
+		if (again_ns < next_ns)
+			next_ns = again_ns;
 	}
 	return next_ns;
 }

@@ -310,7 +310,7 @@ static int make_own(struct batch *batch, struct batch_file *file)
 	if (spool_marks(&st) && fchmod(file->fd, SPOOL_MODE | (spool_marks(&st) & MARK_BROKEN)) < 0)
 		return -errno;
 	if (file->writer->is_marked && file->writer->drop)
-		file->writer->drop->pending_id = 0;
+		drop_forget_pending_locked(batch, file->writer->drop);
 	file->writer->is_new = true;
 	file->writer->is_marked = false;
 	return 0;

@@ -53,6 +53,15 @@ bool batch_job_is_active(const struct batch_job *job)
 	return job->state == JOB_WAITING || job->state == JOB_RUNNING;
 }
 
+bool batch_job_any_active_locked(const struct batch *batch)
+{
+	const struct batch_job *job = batch->first;
+
+	while (job && !batch_job_is_active(job))
+		job = job->next;
+	return job;
+}
+
 int batch_job_open_folder(struct batch *batch, const struct batch_job *job)
 {
 	char folder[40];
@@ -63,9 +72,15 @@ int batch_job_open_folder(struct batch *batch, const struct batch_job *job)
 
 void batch_job_add_locked(struct batch *batch, struct batch_job *job)
 {
-	job->next = NULL;
-	*batch->last = job;
-	batch->last = &job->next;
+	struct batch_job **at = &batch->first;
+
+	/* One that had to wait for room comes in where it was dropped. */
+	while (*at && (*at)->id < job->id)
+		at = &(*at)->next;
+	job->next = *at;
+	*at = job;
+	if (!job->next)
+		batch->last = &job->next;
 	batch->n_jobs++;
 	if (job->state == JOB_FAILED)
 		batch->sum.failed++;
@@ -148,8 +163,7 @@ static int unlist_visited(struct spool_visit *visit, int dir_fd, const char *nam
 	return 0;
 }
 
-/* Takes the name of a job's directory that has become empty. */
-static void unlist_folder(struct batch *batch, const struct batch_job *job)
+void batch_job_unlist_folder(struct batch *batch, const struct batch_job *job)
 {
 	int fd = spool_open(batch, job->group_id, "", O_RDONLY | O_DIRECTORY);
 
@@ -190,7 +204,7 @@ void batch_job_release_files(struct batch *batch, const struct batch_job *job, e
 		spool_walk(fd, &visit);
 		close(fd);
 	}
-	unlist_folder(batch, job);
+	batch_job_unlist_folder(batch, job);
 }
 
 static void count_locked(struct batch *batch, const struct batch_job *job)
@@ -231,6 +245,7 @@ static void tell_end(const struct batch_job *job)
 void batch_job_end(struct batch *batch, struct batch_job *job, enum job_state state, const struct why *why)
 {
 	struct batch_job ended;
+	bool is_saved;
 
 	pthread_mutex_lock(&batch->lock);
 	job->ended_ns = clock_now();
@@ -239,8 +254,10 @@ void batch_job_end(struct batch *batch, struct batch_job *job, enum job_state st
 	ended = *job;
 	pthread_mutex_unlock(&batch->lock);
 	ended.state = state;
-	report_save(batch, &ended, true);
+	is_saved = report_save(batch, &ended, true) == 0;
 	batch_job_release_files(batch, &ended, state);
+	if (!is_saved)		/* the files may have had the room that was lacking */
+		report_save(batch, &ended, true);
 	pthread_mutex_lock(&batch->lock);
 	job->state = state;
 	count_locked(batch, job);
@@ -332,6 +349,7 @@ static void *work(void *arg)
 		pthread_mutex_unlock(&batch->lock);
 		run(batch, job);
 		pthread_mutex_lock(&batch->lock);
+		pthread_cond_signal(&batch->keeper_wake);	/* what waits for the room that this one had */
 	}
 	pthread_mutex_unlock(&batch->lock);
 	return NULL;

@@ -38,6 +38,8 @@ struct drop {
 	uint32_t group_id;
 	unsigned n_writers;
 	uint64_t pending_id;		/* of the job that it becomes; 0 */
+	int lacks;			/* the error for which it is not its job yet; 0 */
+	int64_t lacks_since_ns;		/* monotonic */
 	int64_t last_ns;		/* monotonic: when something last came */
 	bool is_armed;			/* a directory to be looked at */
 	bool is_signed;			/* its copier said that it has come to the end */
@@ -135,6 +137,7 @@ static inline bool spool_is_ignored(const char *name)
 {
 	return name[0] == '.' || name[0] == '_';
 }
+bool spool_is_ignored_path(const char *path);	/* some name of it */
 /* Opens below a group's .import ("" is that itself), never through a link. A descriptor or -errno. */
 int spool_open(struct batch *batch, uint32_t group_id, const char *path, int flags);
 /* Opens the directory above; `out_name` points into path. */
@@ -180,6 +183,7 @@ int file_free_content(struct batch *batch, int fd, const struct stat *st);
 struct drop *drop_get_locked(struct batch *batch, uint32_t group_id, struct slice name);	/* NULL without memory */
 struct drop *drop_find_locked(struct batch *batch, uint32_t group_id, struct slice name);
 void drop_settle_locked(struct batch *batch, struct drop *drop);	/* frees it if nothing happens to it */
+void drop_forget_pending_locked(struct batch *batch, struct drop *drop);	/* the same; it becomes no job as it is */
 void drop_free_all(struct batch *batch);
 /* A file has come to its end: closed for good, or renamed to where it is now. `was_closed`: drop_closed_locked has been told of it. */
 void drop_came_locked(struct batch *batch, uint32_t group_id, const char *path, bool by_rename, bool was_closed);
@@ -194,10 +198,22 @@ void drop_signed_locked(struct batch *batch, uint32_t group_id, const char *path
 void drop_closed_locked(struct batch *batch, uint32_t group_id, const char *path);
 /* Makes jobs of directories that are due; returns when the next one is (monotonic), INT64_MAX if none. */
 int64_t drop_look_locked(struct batch *batch);
-/* Takes back a job that was being made, in a group's folder of jobs; none is fine. */
-int drop_undo(int jobs_fd);
 /* After a start: looks at everything that is in a group's .import. */
 void drop_arm_all_locked(struct batch *batch, uint32_t group_id);
+
+/* ---- seal.c: a drop becomes a job ---- */
+
+/* Is it a part of a drop, and of no job? */
+bool seal_is_fresh(const char *path, const struct stat *st);
+/* Makes the job of a drop: of `file` in the folder fd, or, if that is NULL, of the directory fd. 0: the job is in the queue, or freed if there is
+ * nothing to load. An error: it is still the caller's, and the drop is what it was. */
+int seal_locked(struct batch *batch, struct batch_job *job, int fd, const char *file);
+/* A job that has no files and never runs: a drop that can't be loaded as it is. Takes the job. */
+void seal_refuse_locked(struct batch *batch, struct batch_job *job, const struct why *why);
+/* The same where it can't be made a job for that reason, and is taken out of .import; `fd` may be -1. Takes the job. */
+void seal_fail_locked(struct batch *batch, struct batch_job *job, int fd, const char *file, int rc);
+/* Takes back a job that was being made, in a group's folder of jobs; none is fine. */
+int seal_undo(int jobs_fd);
 
 /* ---- settings.c ---- */
 
@@ -220,6 +236,7 @@ void batch_job_free(struct batch_job *job);
 /* Cancels all that wait or run under that name, or, if it is another one's by now, what has that file. */
 void batch_job_cancel_locked(struct batch *batch, uint32_t group_id, struct slice name, ino_t ino);
 bool batch_job_is_active(const struct batch_job *job);
+bool batch_job_any_active_locked(const struct batch *batch);
 /* Frees it. */
 void batch_job_remove_locked(struct batch *batch, struct batch_job *job);
 /* Saves the report, then gives the job's files back, then lets others see its end. */
@@ -228,6 +245,8 @@ void batch_job_end(struct batch *batch, struct batch_job *job, enum job_state st
 void batch_job_walk_data(int folder_fd, struct spool_visit *visit);
 /* What becomes of the files of a job that has ended like that. Again is fine. */
 void batch_job_release_files(struct batch *batch, const struct batch_job *job, enum job_state state);
+/* Takes the name of a job's directory out of .import, if it has become empty. */
+void batch_job_unlist_folder(struct batch *batch, const struct batch_job *job);
 /* The folder of a job, "jobs/ID" below its group's. A descriptor or -errno. */
 int batch_job_open_folder(struct batch *batch, const struct batch_job *job);
 

@@ -376,18 +376,7 @@ static int read_rejects(int takes_fd, struct buf *out)
 	return rc;
 }
 
-/* [L]. A drop that is closed and not yet a job waits, too. */
-static int print_pending(struct batch *batch, uint32_t group_id, struct slice name, const struct batch_job *newest, struct buf *out)
-{
-	const struct drop *drop = drop_find_locked(batch, group_id, name);
-
-	if (!drop || !drop->pending_id || (newest && newest->id > drop->pending_id))
-		return -ENOENT;
-	buf_printf(out, "state: waiting\npercent: 0\nid: %" PRIu64 "\nname: %s\n", drop->pending_id, drop->name);
-	return 0;
-}
-
-/* [L]. What a job waits for: one runs at a time, of all groups. */
+/* [L]. What a job waits for: one runs at a time, of all groups. `waiting` NULL: for all that there are. */
 static void print_wait(struct batch *batch, const struct batch_job *waiting, struct buf *out)
 {
 	const struct batch_job *running = NULL;
@@ -413,8 +402,27 @@ static void print_wait(struct batch *batch, const struct batch_job *waiting, str
 	catalog_unref(cat);
 }
 
+/* [L]. A drop that is closed and not yet a job; NULL. */
+static const struct drop *find_pending(struct batch *batch, uint32_t group_id, struct slice name, const struct batch_job *newest)
+{
+	const struct drop *drop = drop_find_locked(batch, group_id, name);
+
+	return drop && drop->pending_id && (!newest || newest->id < drop->pending_id) ? drop : NULL;
+}
+
+/* [L]. It waits, too. */
+static void print_pending(struct batch *batch, const struct drop *drop, struct buf *out)
+{
+	buf_printf(out, "state: waiting\npercent: 0\nid: %" PRIu64 "\nname: %s\n", drop->pending_id, drop->name);
+	if (!drop->lacks)
+		return;
+	buf_printf(out, "reason: it cannot be taken over yet: %s; it is tried again for some seconds, and until imports before it have ended\n", strerror(-drop->lacks));
+	print_wait(batch, NULL, out);
+}
+
 int batch_report(struct batch *batch, uint32_t group_id, const char *name, struct buf *out)
 {
+	const struct drop *pending;
 	struct batch_job *job;
 	int rc = -ENOENT, fd = -1;
 	bool is_rejects;
@@ -424,10 +432,12 @@ int batch_report(struct batch *batch, uint32_t group_id, const char *name, struc
 		return -ENOENT;
 	pthread_mutex_lock(&batch->lock);
 	job = find_job(batch, group_id, of);
+	pending = find_pending(batch, group_id, of, job);
 	if (is_rejects) {
 		fd = job && job->has_rejects ? batch_job_open_folder(batch, job) : -ENOENT;
 		rc = fd < 0 ? fd : 0;
-	} else if (print_pending(batch, group_id, of, job, out) == 0) {
+	} else if (pending) {
+		print_pending(batch, pending, out);
 		rc = 0;
 	} else if (job) {
 		report_print_locked(job, out);
@@ -443,18 +453,16 @@ int batch_report(struct batch *batch, uint32_t group_id, const char *name, struc
 
 bool batch_has_report(struct batch *batch, uint32_t group_id, const char *name)
 {
-	struct buf scratch = { 0 };
 	const struct batch_job *job;
-	bool is_rejects, has = false;
+	bool is_rejects, has;
 	struct slice of;
 
 	if (!split_name(name, &of, &is_rejects))
 		return false;
 	pthread_mutex_lock(&batch->lock);
 	job = find_job(batch, group_id, of);
-	has = is_rejects ? job && job->has_rejects : job || print_pending(batch, group_id, of, NULL, &scratch) == 0;
+	has = is_rejects ? job && job->has_rejects : job || find_pending(batch, group_id, of, NULL);
 	pthread_mutex_unlock(&batch->lock);
-	buf_release(&scratch);
 	return has;
 }
 
@@ -488,6 +496,12 @@ int batch_list_reports(struct batch *batch, uint32_t group_id, struct buf *out)
 			buf_printf(out, "%s.rejects", list[i]->name);
 			buf_append_char(out, '\0');
 		}
+	}
+	for (const struct drop *drop = batch->drops; list && drop; drop = drop->next) {
+		if (drop->group_id != group_id || !drop->pending_id || find_job(batch, group_id, slice_str(drop->name)))
+			continue;
+		buf_printf(out, "%s.status", drop->name);
+		buf_append_char(out, '\0');
 	}
 	pthread_mutex_unlock(&batch->lock);
 	free(list);

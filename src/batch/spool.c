@@ -71,6 +71,14 @@ int spool_check_path(const char *path)
 	return rc;
 }
 
+bool spool_is_ignored_path(const char *path)
+{
+	for (; *path; path += strcspn(path, "/"), path += *path == '/')
+		if (spool_is_ignored(path))
+			return true;
+	return false;
+}
+
 struct slice spool_top(const char *path)
 {
 	return slice_of(path, strcspn(path, "/"));
@@ -360,10 +368,8 @@ static void forget_pending(struct batch *batch, uint32_t group_id, const char *p
 {
 	struct drop *drop = strchr(path, '/') ? NULL : drop_find_locked(batch, group_id, spool_top(path));
 
-	if (!drop)
-		return;
-	drop->pending_id = 0;
-	drop_settle_locked(batch, drop);
+	if (drop)
+		drop_forget_pending_locked(batch, drop);
 }
 
 int batch_unlink(struct batch *batch, uint32_t group_id, const char *path)

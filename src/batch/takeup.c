@@ -191,7 +191,7 @@ static int undo_making(struct batch *batch, uint32_t group_id)
 
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	rc = drop_undo(fd);
+	rc = seal_undo(fd);
 	close(fd);
 	return rc;
 }
