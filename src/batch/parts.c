@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of a job are called, for whoever has to find a bad row in one of them. A job knows its files by number, and its links to them by the
- * last part of their names; two directories of one drop may each have a part-0.csv, so the whole path is looked up where the drop is listed, by the
- * inode. That is done once, and only if there is something to tell.
+ * What the files of a job are called, for whoever has to find a bad row in one of them, or asks where a value came from. A job knows its files by
+ * number, and its links to them by the last part of their names; two directories of one drop may each have a part-0.csv, so the whole path is looked up
+ * where the drop is listed, by the inode, once.
  */
 #include "batch/private.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -140,4 +142,29 @@ const char *parts_path(const struct parts *parts, unsigned number)
 	const struct part *part = bsearch(&key, parts->list, parts->n, sizeof key, compare_numbers);
 
 	return part ? part->path : NULL;
+}
+
+/* A job of one file is called as that is. */
+static bool is_lone(const struct parts *parts, const struct batch_job *job)
+{
+	return parts->n == 1 && !strcmp(parts->list[0].path, job->name);
+}
+
+int parts_source(const struct parts *parts, const struct batch_job *job, struct buf *out)
+{
+	const char **paths = malloc((parts->n + 1) * sizeof *paths);
+	char name[BATCH_NAME_MAX + 40];
+	size_t n = 0;
+	int rc;
+
+	if (!paths)
+		return -ENOMEM;
+	snprintf(name, sizeof name, "import-%" PRIu64 ":%s", job->id, job->name);
+	while (n < parts->n && parts->list[n].number == n && !is_lone(parts, job)) {
+		paths[n] = parts->list[n].path;
+		n++;
+	}
+	rc = source_print(slice_str(name), paths, n, out);
+	free(paths);
+	return rc;
 }

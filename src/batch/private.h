@@ -301,6 +301,8 @@ int parts_new(struct batch *batch, const struct batch_job *job, struct parts **o
 void parts_free(struct parts *parts);		/* NULL is fine */
 /* The path of a file below its drop; NULL. */
 const char *parts_path(const struct parts *parts, unsigned number);
+/* Appends the text of the job's source, "import-12:run1" and what its files are called. */
+int parts_source(const struct parts *parts, const struct batch_job *job, struct buf *out);
 
 /* ---- run.c: one load ---- */
 

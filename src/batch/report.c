@@ -416,7 +416,8 @@ static void print_pending(struct batch *batch, const struct drop *drop, struct b
 	buf_printf(out, "state: waiting\npercent: 0\nid: %" PRIu64 "\nname: %s\n", drop->pending_id, drop->name);
 	if (!drop->lacks)
 		return;
-	buf_printf(out, "reason: it cannot be taken over yet: %s; it is tried again for some seconds, and until imports before it have ended\n", strerror(-drop->lacks));
+	buf_printf(out, "reason: it cannot be taken over yet: %s; it is tried again for some seconds, and until imports before it have ended\n",
+		   strerror(-drop->lacks));
 	print_wait(batch, NULL, out);
 }
 

@@ -47,7 +47,7 @@ struct run {
 	struct rejects rejects;
 	struct batch_source *source;	/* while it is read */
 	unsigned number;		/* of the file */
-	struct parts *parts;		/* NULL until a file is to be named */
+	struct parts *parts;
 	bool *met;			/* of each feature that a file may have: one has it */
 	uint64_t done_bytes;		/* of files that were read to their end */
 	uint64_t refused;		/* rows that were refused while they were read, and so are not among `rows` */
@@ -117,13 +117,9 @@ static int check_rejects(struct run *run, uint64_t more)
 }
 
 /* What a file is called; NULL where the job has only one. */
-static const char *part_name(struct run *run, unsigned number)
+static const char *part_name(const struct run *run, unsigned number)
 {
-	if (run->job->n_files <= 1)
-		return NULL;
-	if (!run->parts && parts_new(run->batch, run->job, &run->parts) < 0)
-		return NULL;
-	return parts_path(run->parts, number);
+	return run->job->n_files <= 1 ? NULL : parts_path(run->parts, number);
 }
 
 /* ---- reading ---- */
@@ -247,7 +243,7 @@ static int read_file(struct run *run, int dir_fd, const char *link, const char *
 	struct batch_source_options options = {
 		.mapping = run->mapping,
 		.default_event_ns = (int64_t)st->st_mtim.tv_sec * CLOCK_SECOND + st->st_mtim.tv_nsec,
-		.origin = (uint64_t)run->number << BATCH_LINE_BITS,
+		.origin = (uint64_t)run->number << RECORD_LINE_BITS,
 		.met = run->met,
 		.reject = reject_row,
 		.arg = run,
@@ -317,10 +313,10 @@ static int find_row(void *arg, struct slice entity, struct buf *out)
 /* The rules and the clock have refused it. */
 static int refuse_row(void *arg, struct slice entity, uint64_t origin, int rc, const struct why *why)
 {
-	const uint64_t line_mask = (UINT64_C(1) << BATCH_LINE_BITS) - 1;
+	const uint64_t line_mask = (UINT64_C(1) << RECORD_LINE_BITS) - 1;
 	struct run *run = arg;
 
-	rejects_add(&run->rejects, part_name(run, (unsigned)(origin >> BATCH_LINE_BITS)), origin & line_mask, entity, rc, why);
+	rejects_add(&run->rejects, part_name(run, (unsigned)(origin >> RECORD_LINE_BITS)), origin & line_mask, entity, rc, why);
 	return has_too_many_rejects(run, REJECTS_SHOWN) ? -EINVAL : 0;
 }
 
@@ -332,7 +328,9 @@ static int judge_rejects(void *arg)
 static int begin_load(struct run *run)
 {
 	const struct batch_job *job = run->job;
-	char source[BATCH_NAME_MAX + 40], position[24];
+	struct buf source = { 0 };
+	char position[24];
+	int rc;
 	struct ingest_load_options options = {
 		.group_id = job->group_id,
 		.mode = job->settings.mode,
@@ -347,14 +345,22 @@ static int begin_load(struct run *run)
 		.arg = run,
 	};
 
-	snprintf(source, sizeof source, "import-%" PRIu64 ":%s", job->id, job->name);
+	rc = parts_new(run->batch, job, &run->parts);
+	if (rc == 0)
+		rc = parts_source(run->parts, job, &source);
+	if (rc < 0) {
+		buf_release(&source);
+		return why_fail(run->why, -rc, "what was dropped cannot be listed: %s", strerror(-rc));
+	}
 	snprintf(position, sizeof position, "%" PRIu64, job->id);
-	options.source = slice_str(source);
+	options.source = buf_slice(&source);
 	if (!job->settings.dry_run) {
 		options.position_key = slice_str(JOB_POSITION_KEY);
 		options.position = slice_str(position);
 	}
-	return ingest_load_begin(run->batch->ingest, &options, &run->load, run->why);
+	rc = ingest_load_begin(run->batch->ingest, &options, &run->load, run->why);
+	buf_release(&source);
+	return rc;
 }
 
 static int load_rows(struct run *run)

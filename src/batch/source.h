@@ -19,7 +19,6 @@
 #include "catalog/catalog.h"
 
 enum { BATCH_ROW_MAX = 4 << 20 };	/* bytes of one row as it stands in the file */
-enum { BATCH_LINE_BITS = 40 };		/* of an origin */
 
 /* ---- which column is what ---- */
 
@@ -46,7 +45,7 @@ struct batch_source;
 struct batch_source_options {
 	const struct batch_mapping *mapping;	/* must outlive the source */
 	int64_t default_event_ns;	/* of rows that say none: the file's mtime */
-	uint64_t origin;		/* what each row's origin has above its line: a number << BATCH_LINE_BITS */
+	uint64_t origin;		/* what each row's origin has above its line: a number << RECORD_LINE_BITS */
 	bool *met;			/* one for each target: set for those that the file has, as far as it was read. May be NULL */
 	/* A row that can't be taken: the source goes on behind it if this gives 0, else batch_source_next gives what it gives. `entity` is
 	 * empty where it is not known. `rc` is -EINVAL and so on, as the parsers of types give it. May be NULL. */

@@ -195,7 +195,7 @@ int ingest_check_store(struct ingest *ingest, struct why *why);
 /* A row's fingerprint for INGEST_GUARD: of the bytes that store_get_row gave; of empty bytes for a row that is not there. */
 uint64_t ingest_fingerprint(struct slice row);
 
-/* The number of a source text (made on first use, in a commit of its own). */
+/* The number of a source text (made on first use, in a commit of its own). One of that name keeps the parts that it came with first. */
 int ingest_source(struct ingest *ingest, struct slice text, uint32_t *out);
 
 /* The table of refusals; see reject.h. */

@@ -33,7 +33,7 @@ struct ingest_load_options {
 	enum ingest_load_mode mode;
 	bool confirm_skip;		/* a value that is equal and newer: its stamp stays as it is */
 	int64_t as_of_ns;		/* SNAPSHOT */
-	struct slice source;		/* text for user.source: "<import id>:<file>" (a stamp's origin is the line in it) */
+	struct slice source;		/* text for user.source, "<import id>:<file>", maybe with its parts (store/source.h) */
 	struct slice position_key, position;	/* stored by the commit that publishes, so that a restart knows that it happened; may be empty */
 	bool dry_run;			/* judges and counts, writes nothing */
 	size_t screen_bytes;		/* memory for the names of rows that are screened; what finds no room there is given back */

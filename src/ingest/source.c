@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sources: where rows come from, in words, each with a number that stamps can hold. The list is in the map and, whole, in memory. */
+/* Sources: where rows come from, in words, each with a number that stamps can hold. The list is in the map and, but for the names of parts, in memory. */
 #include "ingest/private.h"
 
 #include <errno.h>
@@ -8,18 +8,19 @@
 
 struct source {
 	uint32_t number;
-	char *text;
+	char *name;
 };
 
 static int remember_source(struct ingest *ingest, uint32_t number, struct slice text)
 {
-	struct source src = { number, strndup(text.data, text.len) };
+	struct slice name = source_name(text);
+	struct source src = { number, strndup(name.data, name.len) };
 
-	if (!src.text)
+	if (!src.name)
 		return -ENOMEM;
 	buf_append(&ingest->sources, &src, sizeof src);
 	if (buf_error(&ingest->sources) < 0) {
-		free(src.text);
+		free(src.name);
 		return -ENOMEM;
 	}
 	return 0;
@@ -53,7 +54,7 @@ void sources_release(struct ingest *ingest)
 	struct source *list = (struct source *)ingest->sources.data;
 
 	for (size_t i = 0; i < ingest->sources.len / sizeof *list; i++)
-		free(list[i].text);
+		free(list[i].name);
 	buf_release(&ingest->sources);
 }
 
@@ -70,7 +71,7 @@ int ingest_source(struct ingest *ingest, struct slice text, uint32_t *out)
 	n = ingest->sources.len / sizeof *list;
 	/* The newest are asked for most. */
 	for (size_t i = n; i-- > 0;) {
-		if (slice_equal(text, slice_str(list[i].text))) {
+		if (slice_equal(source_name(text), slice_str(list[i].name))) {
 			*out = list[i].number;
 			goto out;
 		}

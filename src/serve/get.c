@@ -152,7 +152,11 @@ int serve_source_text(const struct serve_view *view, const struct record_stamp *
 			   (unsigned long long)(stamp->origin & ((UINT64_C(1) << 48) - 1)));
 		break;
 	default:
-		buf_append_slice(out, text);
+		/* What no row has said, such as an entity that a snapshot did not have, came from no part. */
+		if (stamp->origin & ((UINT64_C(1) << RECORD_LINE_BITS) - 1))
+			source_print_part(text, stamp->origin >> RECORD_LINE_BITS, out);
+		else
+			buf_append_slice(out, source_name(text));
 		break;
 	}
 	return buf_error(out);

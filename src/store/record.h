@@ -39,13 +39,14 @@ enum record_lane { RECORD_LANE_DIRECT = 1, RECORD_LANE_STREAM = 2, RECORD_LANE_B
 enum {
 	RECORD_MAX = 5 << 20,		/* bytes of one record: values are 4 MiB at most, and their cells and stamps */
 	RECORD_CELLS_MAX = 65535,
+	RECORD_LINE_BITS = 40,	/* of a batch's origin */
 };
 
 /* Where values came from, shared by all cells of one change. 32 bytes in the record. */
 struct record_stamp {
 	int64_t event_ns;	/* when it was true */
 	int64_t ingest_ns;	/* when the store took it; unique to its commit */
-	uint64_t origin;	/* direct: the uid; stream: partition << 48 | offset; batch: number of the job's file << 40 | line */
+	uint64_t origin;	/* direct: the uid; stream: partition << 48 | offset; batch: number of the job's file << RECORD_LINE_BITS | line (from 1 on) */
 	uint32_t source;	/* 0, or a number in the table of sources (a topic; an import id and file) */
 	uint8_t lane;		/* enum record_lane */
 };

@@ -23,6 +23,7 @@
 #include "base/slice.h"
 #include "base/why.h"
 #include "store/record.h"
+#include "store/source.h"
 
 struct store;
 struct store_snap;
@@ -38,7 +39,7 @@ enum store_table {
 	STORE_XATTR,		/* group id (be32), attribute name: the team's own attributes */
 	STORE_STATS,		/* group id (be32) to counters */
 	STORE_POSITIONS,	/* lane position names to positions */
-	STORE_SOURCES,		/* source number (be32) to its text */
+	STORE_SOURCES,		/* source number (be32) to its text, see source.h */
 	STORE_TABLES,		/* number of plain tables */
 };
 

@@ -63,7 +63,7 @@ same "$(sent rsync -a "$DIR/out/" "$drop/run1/")" 5
 loaded g run1
 same "$(field g run1 files) $(field g run1 rows_read)" '4 100'
 same "$(cat "$MNT/g/u1/a" "$MNT/g/u100/a")" $'2\n2'
-same "$(getfattr --only-values -n user.source "$MNT/g/u7/a")" "import-$(field g run1 id):run1"
+same "$(getfattr --only-values -n user.source "$MNT/g/u7/a")" "import-$(field g run1 id):run1/part-0.csv"
 same "$(sent rsync -a "$DIR/out/" "$drop/run1/")" 0
 same "$(stat -c %Y "$drop/run1")" "$(stat -c %Y "$DIR/out")"
 ok rsync -a

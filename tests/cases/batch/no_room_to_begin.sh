@@ -34,7 +34,7 @@ empty() {
 	rm -r "$DIR/small"/ballast*
 }
 
-small_disk 64M
+small_disk 96M
 expect_log 'cannot be taken over: No space left'
 expect_log 'No space|full'
 start_daemon -o batch.settle=1s -o checkpoint.interval=1h -o log.segment_size=1M
@@ -79,13 +79,13 @@ eventually 10 bash -c 'grep -q "^state: done" "$1"' - "$drop/.reports/run.status
 same "$(cat "$MNT/g/u1/a" "$MNT/g/u100/a")" $'3\n3'
 ok sent again
 
-# Behind an import that runs: rows of an entity that can't be, which take time and no room.
+# Behind an import that runs: rows of an entity that can't be, which take time and no room. It begins with little room left, which is soon filled.
 mkdir "$MNT/other/.import/.long"
 setfattr -n user.max_rejects -v 1000000000 "$MNT/other/.import/.long"
 awk 'BEGIN { for (i = 0; i < 1000000; i++) print "./,1" }' | gzip -1 > "$DIR/million.gz"
 {
 	echo user,a | gzip
-	for ((i = 0; i < 80; i++)); do
+	for ((i = 0; i < 300; i++)); do
 		cat "$DIR/million.gz"
 	done
 } > "$MNT/other/.import/.long/part.csv.gz"
@@ -94,6 +94,10 @@ rows 1 100 4 > "$drop/.gone.csv"
 cp -r "$DIR/run" "$drop/.more"
 rows 1 5000 5 > "$drop/.more/part-0.csv"
 : > "$MNT/other/.import/.long/_SUCCESS"
+head -c 4M /dev/zero > "$DIR/small/spare"
+fill
+rm "$DIR/small/spare"
+sync -f "$DIR/small"
 mv "$MNT/other/.import/.long" "$MNT/other/.import/long"
 eventually 10 bash -c 'grep -q "^state: running" "$1"' - "$MNT/other/.import/.reports/long.status"
 fill
