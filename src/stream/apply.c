@@ -165,11 +165,12 @@ void item_view(struct item *item, struct stream_message *out)
 }
 
 /* What the commit would refuse, as far as it can be told now. */
-static int judge(struct lane *lane, const struct stream_row *row, struct why *why)
+static int judge(struct lane *lane, const struct stream_row *row, enum refusal *out_refusal, struct why *why)
 {
 	const struct catalog_group *grp = lane->def.grp;
 	int rc = ingest_check_time(lane->stream->options.ingest, row->event_ns, why);
 
+	*out_refusal = rc < 0 ? REFUSAL_TIME : REFUSAL_VALUE;
 	for (size_t i = 0; rc == 0 && i < row->n_values; i++) {
 		const struct stream_value *value = &row->values[i];
 		const struct catalog_feature *feature = catalog_feature_at(grp, value->slot);
@@ -216,6 +217,7 @@ static int decode(struct lane *lane, struct batch *batch, struct item *item, uin
 	struct why why = { "" };
 	struct stream_message msg;
 	struct stream_row row;
+	enum refusal refusal = REFUSAL_FORM;
 	int rc;
 
 	if (item->is_done) {
@@ -235,9 +237,10 @@ static int decode(struct lane *lane, struct batch *batch, struct item *item, uin
 		return 0;
 	}
 	if (rc == 0)
-		rc = judge(lane, &row, &why);
+		rc = judge(lane, &row, &refusal, &why);
 	if (rc < 0) {
 		item->fate = FATE_DEAD;
+		item->refusal = (uint8_t)refusal;
 		batch->dead++;
 		return batch_note_reason(batch, item, why.text[0] ? why.text : strerror(-rc));
 	}
@@ -430,6 +433,7 @@ static void take_over(struct lane *lane, struct batch *batch)
 	lane->consumed_bytes += batch->bytes;
 	lane->batch_rows = lane->target;
 	take_positions(lane, batch);
+	dead_count_run(lane, batch);
 	for (size_t i = 0; i < n; i++) {
 		if (!items[i].is_done)
 			item_note_age(lane, &items[i], batch->done_ns, now_ns);
@@ -438,6 +442,7 @@ static void take_over(struct lane *lane, struct batch *batch)
 	batch->state = BATCH_FREE;
 	batch->has_stored = false;
 	pthread_mutex_unlock(&lane->lock);
+	dead_tell_run(lane);
 	reset_batch(lane, batch);
 	lane->oldest = (lane->oldest + 1) % BATCHES;
 	lane->n_submitted--;

@@ -6,7 +6,9 @@
 #include "stream/private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include "base/log.h"
 
 static int print_letter(struct lane *lane, struct batch *batch, struct item *item)
 {
@@ -109,4 +111,42 @@ int batches_unbury(struct lane *lane)
 		}
 	}
 	return has_any ? dead_prune_uncounted(lane) : 0;
+}
+
+/* ---- dead letters in a row ---- */
+
+/* What is fed through again is nothing that has come; but if it is applied, so may be what comes. */
+void dead_count_run(struct lane *lane, const struct batch *batch)
+{
+	size_t n;
+	const struct item *items = items_of(batch, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		bool is_dead = items[i].fate == FATE_DEAD || items[i].fate == FATE_REFUSED;
+
+		if (items[i].fate == FATE_FILTERED || (is_dead && items[i].letter))
+			continue;
+		if (!is_dead || items[i].refusal != lane->dead_run_why)
+			lane->dead_run = 0;
+		if (!is_dead)
+			continue;
+		lane->dead_run_why = items[i].refusal;
+		lane->dead_run++;
+	}
+}
+
+void dead_tell_run(struct lane *lane)
+{
+	const char *reason;
+	uint64_t run;
+
+	pthread_mutex_lock(&lane->lock);
+	reason = report_dead_run(lane);
+	run = lane->dead_run;
+	pthread_mutex_unlock(&lane->lock);
+	if (reason && !lane->has_told_run)
+		log_warn("lane %s: the last %" PRIu64 " messages all became dead letters: %s", lane->name, run, reason);
+	else if (!run && lane->has_told_run)
+		log_info("lane %s: not every message becomes a dead letter any more", lane->name);
+	lane->has_told_run = reason || (run && lane->has_told_run);
 }

@@ -85,6 +85,7 @@ static void refuse_row(void *arg, size_t row, int rc, const struct why *why)
 	struct item *items = items_of(batch, &n), *item = &items[((const uint32_t *)batch->rows.data)[row]];
 
 	item->fate = FATE_REFUSED;
+	item->refusal = REFUSAL_COMMIT;
 	batch->refused++;
 	batch_note_reason(batch, item, why->text[0] ? why->text : strerror(-rc));
 }

@@ -171,6 +171,9 @@ enum batch_state { BATCH_FREE, BATCH_FILLING, BATCH_SUBMITTED, BATCH_DONE };
  * may be done. */
 enum fate { FATE_ROW, FATE_FILTERED, FATE_DEAD, FATE_REFUSED, FATE_DONE };
 
+/* Why a message is a dead letter, as far as it can be told without quoting it. */
+enum refusal { REFUSAL_FORM, REFUSAL_TIME, REFUSAL_VALUE, REFUSAL_COMMIT };
+
 /* A message, or a dead letter that is fed through again. */
 struct item {
 	rd_kafka_message_t *msg;	/* owned; NULL: a letter */
@@ -179,6 +182,7 @@ struct item {
 	uint32_t reason;		/* of the dead: where it stands in batch->reasons */
 	uint32_t span;			/* of a message: its partition's among the batch's */
 	uint8_t fate;			/* enum fate */
+	uint8_t refusal;		/* enum refusal, of the dead */
 	bool is_written;		/* it is in the file of dead letters */
 	bool is_done;			/* a part of the batch that is committed has it */
 };
@@ -273,6 +277,9 @@ void item_view(struct item *item, struct stream_message *out);		/* the message a
 int batch_bury(struct lane *lane, struct batch *batch, enum fate fate);
 int batches_unbury(struct lane *lane);		/* letters of what is to be decoded again may not be letters then */
 int dead_prune_uncounted(struct lane *lane);
+/* Counts how many dead letters have come in a row, of a batch that is taken over. `tell` says it in the log where that has become many. */
+void dead_count_run(struct lane *lane, const struct batch *batch);	/* with lane->lock held */
+void dead_tell_run(struct lane *lane);
 
 /* ---- commit.c: inside of the commits ---- */
 
@@ -323,6 +330,8 @@ struct lane {
 	int32_t n_shown_parts;
 	char *shown_topic;
 	uint64_t rebalances, consumed_bytes, commits, not_forwarded, dead_bytes, dead_dropped;
+	uint64_t dead_run;		/* the newest messages that are dead letters for one kind of reason */
+	enum refusal dead_run_why;
 	bool is_replaying;
 	double rate;			/* messages/s, as at rate_ns (monotonic) */
 	int64_t rate_ns;
@@ -363,6 +372,7 @@ struct lane {
 	/* housekeeping */
 	int64_t tick_ns, refresh_ns;
 	uint64_t rate_messages;
+	bool has_told_run;		/* the log has it that all messages become dead letters */
 };
 
 struct stream {
@@ -438,6 +448,8 @@ void commands_serve(struct lane *lane);
 void commands_refuse(struct lane *lane, int rc);
 
 /* report.c */
+/* Why all of the newest messages are dead letters; NULL: they are not, or too few to speak of. With lane->lock held. */
+const char *report_dead_run(const struct lane *lane);
 double report_fade(int64_t ns);			/* how much of a rate that old still counts, 0 to 1 */
 void report_status(struct lane *lane, struct buf *out);
 const char *report_state_name(enum lane_state state);

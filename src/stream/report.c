@@ -10,6 +10,8 @@
 #define FADE_GRACE CLOCK_SECOND		/* the lane counts twice a second */
 #define LONG_COMMIT (2 * CLOCK_SECOND)
 
+enum { LONG_RUN = 100 };	/* dead letters in a row: more than one bad producer among others makes */
+
 const char *report_state_name(enum lane_state state)
 {
 	static const char *const names[LANE_STATES] = {
@@ -85,15 +87,30 @@ static int64_t commit_age(const struct lane *lane, int64_t now_ns)
 	return age_ns;
 }
 
+const char *report_dead_run(const struct lane *lane)
+{
+	static const char *const reasons[] = {
+		[REFUSAL_FORM] = "they can't be read as the stream's section says",
+		[REFUSAL_TIME] = "their event times are ahead of this machine's clock: is it right?",
+		[REFUSAL_VALUE] = "their values break the rules of the group's features",
+		[REFUSAL_COMMIT] = "they were refused when they were to be stored",
+	};
+
+	return lane->dead_run >= LONG_RUN ? reasons[lane->dead_run_why] : NULL;
+}
+
 static void print_reason(const struct lane *lane, int64_t now_ns, struct buf *out)
 {
 	int64_t age_ns = commit_age(lane, now_ns);
+	const char *dead_run = report_dead_run(lane);
 
 	if (lane->reason[0])
 		buf_printf(out, "reason: %s\n", lane->reason);
 	else if (age_ns > LONG_COMMIT)
 		buf_printf(out, "reason: a commit has been under way for %.1f s: the store's disk is slow, or others write much\n",
 			   (double)age_ns / (double)CLOCK_SECOND);
+	else if (dead_run)
+		buf_printf(out, "reason: the last %" PRIu64 " messages all became dead letters: %s\n", lane->dead_run, dead_run);
 }
 
 static unsigned count_assigned(const struct lane *lane)
@@ -154,6 +171,7 @@ void report_status(struct lane *lane, struct buf *out)
 	LANE_COUNTERS(X)
 #undef X
 	buf_printf(out, "replaying: %s\nrebalances: %" PRIu64 "\n", lane->is_replaying ? "yes" : "no", lane->rebalances);
+	buf_printf(out, "dead_in_a_row: %" PRIu64 "\n", lane->dead_run);
 	buf_printf(out, "dead_letter_bytes: %" PRIu64 "\ndead_letter_bytes_dropped: %" PRIu64 "\nnot_forwarded: %" PRIu64 "\n", lane->dead_bytes,
 		   lane->dead_dropped, lane->not_forwarded);
 	buf_printf(out, "messages_per_second: %.1f\ncommits: %" PRIu64 "\nbytes: %" PRIu64 "\n", rate_now(lane, now_ns), lane->commits,
@@ -216,6 +234,11 @@ static void sample_bytes(const struct lane *lane, const char *name, struct buf *
 static void sample_not_forwarded(const struct lane *lane, const char *name, struct buf *out)
 {
 	print_sample(lane, name, NULL, NULL, (double)lane->not_forwarded, out);
+}
+
+static void sample_dead_run(const struct lane *lane, const char *name, struct buf *out)
+{
+	print_sample(lane, name, NULL, NULL, (double)lane->dead_run, out);
 }
 
 static void sample_dead_bytes(const struct lane *lane, const char *name, struct buf *out)
@@ -293,6 +316,7 @@ static const struct metric {
 	{ "rebalances_total", "counter", "Rebalances of the consumer group since the start", sample_rebalances },
 	{ "received_bytes_total", "counter", "Bytes of messages applied since the start", sample_bytes },
 	{ "not_forwarded_total", "counter", "Dead letters that did not reach their topic since the start", sample_not_forwarded },
+	{ "dead_in_a_row", "gauge", "Newest messages that all became dead letters for one kind of reason, since the start", sample_dead_run },
 	{ "dead_letter_bytes", "gauge", "Bytes of dead letters that are kept", sample_dead_bytes },
 	{ "dead_letter_dropped_bytes_total", "counter", "Bytes of dead letters that went to make room since the start", sample_dead_dropped },
 	{ "assigned_partitions", "gauge", "Partitions that the lane reads", sample_assigned },

@@ -117,6 +117,24 @@ eventually 20 test -s "$MNT/g/.dead/later"
 absent "$MNT/g/ahead"
 matches "$(jq -r .reason "$MNT/g/.dead/later")" 'more than 300 seconds ahead of the clock'
 rm -r "$MNT/g/behind"
+ok 'event times a year off'
+
+# Where every message becomes a dead letter, the status and the log say why, and the lane goes on; one that is none ends it.
+ahead=$(date -u -d '+1 year' +%FT%TZ)
+for ((i = 0; i < 150; i++)); do
+	echo "{\"user\":\"ahead\",\"at\":\"$ahead\",\"n\":$i}"
+done | kcat -P -b "$BROKERS" -t later -k ''
+eventually 20 lane_is g.later messages 152
+same "$(lane g.later state)" running
+matches "$(lane g.later reason)" "^the last 15[01] messages all became dead letters: their event times are ahead of this machine's clock: is it right\?"
+same "$(grep -c "lane g.later: the last .* ahead of this machine's clock" "$LOG")" 1
+matches "$(cat "$MNT/.featurefs/metrics")" "featurefs_stream_dead_in_a_row.*later\"} $(lane g.later dead_in_a_row)"
+kcat -P -b "$BROKERS" -t later -k '' <<< "{\"user\":\"now\",\"at\":\"$(date -u +%FT%TZ)\",\"n\":2}"
+eventually 20 lane_is g.later dead_in_a_row 0
+same "$(lane g.later reason)" ''
+same "$(cat "$MNT/g/now/n")" 2
+rm -r "$MNT/g/now"
+ok 'dead letters in a row'
 
 # A message of 4 MiB (the mock keeps 5 of a partition), and one that fits behind it.
 head -c 4194304 /dev/zero | tr '\0' x > "$DIR/big"
