@@ -16,11 +16,7 @@
 #include "base/log.h"
 #include "stream/kafka.h"
 
-#define TICK (CLOCK_SECOND / 2)
-#define RETRY CLOCK_SECOND
-#define REFRESH (10 * CLOCK_SECOND)	/* between two looks at the topic */
 #define REFRESH_PAUSED (5 * CLOCK_SECOND)
-#define SAID_AGAIN (40 * CLOCK_SECOND)	/* librdkafka repeats what it has said after 30 seconds */
 #define NEVER INT64_MAX
 
 enum { DRAIN = 256 };			/* messages between two looks around */
@@ -136,7 +132,7 @@ static void show_failure(struct lane *lane, int rc, const char *reason)
 		lane_show(lane, LANE_BLOCKED, "%s", reason[0] ? reason : strerror(-rc));
 		break;
 	}
-	retry_in(lane, RETRY);
+	retry_in(lane, LANE_RETRY);
 }
 
 static struct catalog_group *current_group(struct lane *lane)
@@ -239,7 +235,7 @@ static void read_definition(struct lane *lane)
 		/* Only another definition helps; a lack of memory passes. */
 		lane->def.grp = rc == -ENOMEM ? NULL : catalog_group_ref(grp);
 		lane_show(lane, LANE_BROKEN, "%s", why.text[0] ? why.text : strerror(-rc));
-		retry_in(lane, RETRY);
+		retry_in(lane, LANE_RETRY);
 	}
 	catalog_group_unref(grp);
 }
@@ -372,104 +368,11 @@ static void consume(struct lane *lane)
 	hand_over(lane, is_drained);
 	if (lane->held) {
 		lane_show(lane, LANE_BLOCKED, "%s", lane->hold_why.text);
-		retry_in(lane, RETRY / 2);
+		retry_in(lane, LANE_RETRY / 2);
 	}
 }
 
-/* ---- housekeeping ---- */
-
-static void count_rate(struct lane *lane, int64_t now_ns)
-{
-	double fade, rate;
-
-	pthread_mutex_lock(&lane->lock);
-	rate = (double)(lane->counters.messages - lane->rate_messages) * (double)CLOCK_SECOND / (double)(now_ns - lane->rate_ns);
-	fade = lane->rate_ns ? report_fade(now_ns - lane->rate_ns) : 0;
-	lane->rate = lane->rate_ns ? lane->rate * fade + rate * (1 - fade) : 0;
-	lane->rate_ns = now_ns;
-	pthread_mutex_unlock(&lane->lock);
-	lane->rate_messages = lane->counters.messages;
-}
-
-/* Is the topic still there, has it more partitions, does anybody answer? */
-static void look_at_topic(struct lane *lane)
-{
-	int32_t had = lane->n_parts;
-	struct why why = { "" };
-	int rc = consumer_learn(lane, &why);
-
-	if (rc == -ENOENT || (rc == 0 && lane->n_parts != had && !lane->def.group))
-		lane->must_reopen = true;
-	else if (rc < 0)
-		lane_show(lane, LANE_DISCONNECTED, "%s", why.text);
-}
-
-/* Nothing is fetched once the queue is full, but how far the topic has come is of interest all the more. */
-static void look_at_marks_blocked(struct lane *lane, int64_t now_ns)
-{
-	struct why why = { "" };
-
-	if (now_ns - lane->refresh_ns < REFRESH)
-		return;
-	/* What it can't learn now it may learn the next time. */
-	consumer_ask_marks(lane, &why);
-	lane->refresh_ns = clock_monotonic();
-}
-
-static void look_at_letters(struct lane *lane)
-{
-	uint64_t bytes, dropped;
-	bool are_gone;
-
-	pthread_mutex_lock(&lane->dead_lock);
-	bytes = dead_bytes(&lane->dead);
-	dropped = lane->dead.dropped;
-	pthread_mutex_unlock(&lane->dead_lock);
-	pthread_mutex_lock(&lane->lock);
-	are_gone = dropped > lane->dead_dropped;
-	lane->dead_bytes = bytes;
-	lane->dead_dropped = dropped;
-	pthread_mutex_unlock(&lane->lock);
-	if (are_gone)
-		lane_notice(lane, "the dead letters are more than kafka.dead_letter_bytes: the oldest are gone, %" PRIu64 " bytes since the start",
-			    dropped);
-}
-
-/* How far the topic is empty is stored when nothing is under way. What can't be stored now is stored another time. */
-static void note_ends(struct lane *lane)
-{
-	struct why why = { "" };
-
-	if (lane->is_attached && !lane->must_redo && !lane->held && !lane->n_submitted && batch_is_empty(batch_filling(lane)))
-		positions_note_ends(lane, &why);
-}
-
-static void tick(struct lane *lane, int64_t now_ns)
-{
-	lane->tick_ns = now_ns + TICK;
-	count_rate(lane, now_ns);
-	look_at_letters(lane);
-	if (lane->producer)
-		rd_kafka_poll(lane->producer, 0);
-	if (!lane->is_attached || lane->must_reopen || lane->counters.is_paused)
-		return;
-	consumer_look_at_marks(lane);
-	if (lane->must_redo || lane->held) {
-		look_at_marks_blocked(lane, now_ns);
-		return;
-	}
-	if (now_ns - lane->refresh_ns >= (lane->all_down ? RETRY : REFRESH)) {
-		look_at_topic(lane);
-		lane->refresh_ns = clock_monotonic();
-	}
-	note_ends(lane);
-	if (lane->all_down || lane->must_reopen)
-		return;
-	if (lane->unreadable[0] && now_ns - lane->unreadable_ns < SAID_AGAIN)
-		lane_show(lane, LANE_BLOCKED, "what the brokers send can't be read: %s", lane->unreadable);
-	else
-		lane_show(lane, LANE_RUNNING, "%s", "");
-}
+/* ---- attaching and pausing ---- */
 
 /* Nothing is assigned, but how far the topic has come is still of interest. */
 static void stay_paused(struct lane *lane)
@@ -477,7 +380,7 @@ static void stay_paused(struct lane *lane)
 	struct why why = { "" };
 	int64_t now_ns = clock_monotonic();
 
-	note_ends(lane);
+	upkeep_note_ends(lane);
 	if (lane->is_attached)
 		lane_begin_anew(lane);
 	lane_show(lane, LANE_PAUSED, "by command");
@@ -486,7 +389,7 @@ static void stay_paused(struct lane *lane)
 		consumer_look(lane, &why);
 		lane->refresh_ns = clock_monotonic();
 	}
-	wait_until(lane, clock_monotonic() + TICK);
+	wait_until(lane, clock_monotonic() + LANE_TICK);
 }
 
 static void attach(struct lane *lane)
@@ -539,7 +442,7 @@ static void step(struct lane *lane)
 	int64_t now_ns = clock_monotonic();
 
 	if (now_ns >= lane->tick_ns)
-		tick(lane, now_ns);
+		upkeep_tick(lane, now_ns);
 	if (!lane->def.map || lane->retry_ns > now_ns) {
 		wait_until(lane, lane->def.map && lane->retry_ns < lane->tick_ns ? lane->retry_ns : lane->tick_ns);
 		return;
@@ -571,7 +474,7 @@ static void *run(void *arg)
 	}
 	if (!lane->must_redo)
 		batches_finish(lane);
-	note_ends(lane);
+	upkeep_note_ends(lane);
 	lane_begin_anew(lane);
 	commands_refuse(lane, -ENODEV);
 	forward_close(lane);

@@ -454,6 +454,13 @@ double report_fade(int64_t ns);			/* how much of a rate that old still counts, 0
 void report_status(struct lane *lane, struct buf *out);
 const char *report_state_name(enum lane_state state);
 
+/* upkeep.c: what is due from time to time */
+#define LANE_TICK (CLOCK_SECOND / 2)
+#define LANE_RETRY CLOCK_SECOND		/* before what has failed is tried again */
+void upkeep_tick(struct lane *lane, int64_t now_ns);
+/* How far the topic is empty is stored when nothing is under way. What can't be stored now is stored another time. */
+void upkeep_note_ends(struct lane *lane);
+
 /* lane.c */
 int lane_start(struct stream *stream, const struct catalog_group *grp, const char *stream_name, struct lane **out);
 void lane_tell_stop(struct lane *lane);
