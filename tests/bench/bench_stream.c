@@ -12,9 +12,13 @@
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "calls.h"
 #include "streams.h"
 
-enum { PARTITIONS = 4, COMMIT = 10000, WRITERS_ENTITIES = 1000, WRITES = 1500, PROBES = 150, PROBE_GAP_US = 10000, PROBES_MAX = 1000 };
+enum {
+	PARTITIONS = 4, COMMIT = 10000, WRITERS_ENTITIES = 1000, WRITES = 1500, PROBES = 150, PROBE_GAP_US = 10000, PROBES_MAX = 1000,
+	FLOORS_MAX = 20000, SLOW_MS = 15,
+};
 
 static struct streams_world world;
 static long messages = 1000000, rounds = 3;
@@ -273,6 +277,42 @@ static void *note_readable(void *arg)
 	return NULL;
 }
 
+/* What the disk itself takes for a durable write meanwhile: where it stalls, no durable commit is faster. */
+static struct {
+	double ms[FLOORS_MAX];
+	size_t n;
+} floors;
+
+static void *note_floors(void *arg)
+{
+	char path[600];
+	int fd;
+
+	(void)arg;
+	snprintf(path, sizeof path, "%s/stream-floor", world.work);
+	fd = calls_floor_open(path);
+	unlink(path);
+	for (floors.n = 0; !ends && floors.n < FLOORS_MAX;) {
+		int64_t start_ns = clock_monotonic();
+
+		calls_floor(fd, floors.n);
+		floors.ms[floors.n++] = (double)(clock_monotonic() - start_ns) / 1e6;
+		usleep(PROBE_GAP_US);
+	}
+	close(fd);
+	return NULL;
+}
+
+static void print_floors(int64_t lasted_ns)
+{
+	double slow_ms = 0;
+
+	for (size_t i = 0; i < floors.n; i++)
+		slow_ms += floors.ms[i] > SLOW_MS ? floors.ms[i] : 0;
+	printf("# 4 KiB + fdatasync of a file of its own meanwhile: median %.2f ms, p99 %.2f, and %.0f %% of the time went by in ones of more than %d ms\n",
+	       bench_median(floors.ms, floors.n), bench_quantile(floors.ms, floors.n, 0.99), slow_ms * 1e8 / (double)lasted_ns, SLOW_MS);
+}
+
 static rd_kafka_t *open_producer(void)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -361,7 +401,8 @@ static void fresh_round(rd_kafka_t *producer, const char *topic, struct bench_fi
 static void fresh(const char *topic, long load, struct bench_figure *figure)
 {
 	rd_kafka_t *producer = open_producer(), *consumer = streams_client(world.brokers);
-	pthread_t arrivals, readers;
+	pthread_t arrivals, readers, disk;
+	int64_t begin_ns;
 	pid_t pid;
 
 	sent = 0;
@@ -375,13 +416,17 @@ static void fresh(const char *topic, long load, struct bench_figure *figure)
 	warm_up(producer, topic);
 	/* Until both are there for sure, and the broker has compiled what it needs under such a load. */
 	sleep(load ? 15 : 3);
-	if (pthread_create(&arrivals, NULL, note_arrivals, consumer) || pthread_create(&readers, NULL, note_readable, NULL))
+	begin_ns = clock_monotonic();
+	if (pthread_create(&arrivals, NULL, note_arrivals, consumer) || pthread_create(&readers, NULL, note_readable, NULL) ||
+	    pthread_create(&disk, NULL, note_floors, NULL))
 		bench_die("cannot start a thread");
 	for (long i = 0; i < rounds; i++)
 		fresh_round(producer, topic, figure);
 	ends = true;
 	pthread_join(arrivals, NULL);
 	pthread_join(readers, NULL);
+	pthread_join(disk, NULL);
+	print_floors(clock_monotonic() - begin_ns);
 	if (pid > 0) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
