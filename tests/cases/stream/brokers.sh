@@ -4,24 +4,12 @@
 # itself, or waits for a human where it was told to.
 # claims: F9
 . "$TESTS/lib.sh"
+. "$TESTS/helpers/events.sh"
 
 start_mock events:2
 mock error events unknown
 start_daemon -o "kafka.brokers=$BROKERS"
-stream() {
-	cat <<END
-[group]
-entity = user
-[feature n]
-type = int64
-[stream events]
-topic = events
-entity = key
-feature.n = \$.n
-$*
-END
-}
-stream | define g
+define_events
 eventually 20 lane_is g.events state waiting
 matches "$(lane g.events reason)" 'topic events does not exist yet'
 mock error events none
@@ -62,7 +50,7 @@ produce events -p 0 -K : <<< 'u3:{"n":3}'
 eventually 20 test -e "$MNT/g/u3/n"
 ok 'reset = earliest'
 
-stream 'reset = stop' > "$MNT/g/.schema"
+events_schema 'reset = stop' > "$MNT/g/.schema"
 eventually 20 lane_is g.events lag 0
 cut
 eventually 20 lane_is g.events state stopped

@@ -6,37 +6,22 @@
 # claims: F3
 # slow
 . "$TESTS/lib.sh"
+. "$TESTS/helpers/events.sh"
 
 start_broker
 topic create events 4
-definition=$(cat <<'END'
-[group]
-entity = user
-[feature n]
-type = int64
-[stream events]
-topic = events
-entity = key
-feature.n = $.n
-group = shared
-END
-)
 options=(-o "kafka.brokers=$BROKERS" -o kafka.session.timeout.ms=6000)
 
 # Each message is an entity of its own, so that it can be told who has it.
 made=0
 make_events() {
-	local i
-
-	for ((i = made; i < made + $1; i++)); do
-		echo "u$i:{\"n\":$i}"
-	done | produce events -K :
+	number "$made" "$1"
 	made=$((made + $1))
 }
 entities() {
 	ls "$DIR/$1/g"
 }
-number() {
+figure() {
 	sed -n "s/^$2: //p" "$DIR/$1/.featurefs/lanes/g.events/status"
 }
 positions() {
@@ -46,15 +31,15 @@ has() {
 	(($(entities "$1" | wc -l) == $2))
 }
 assigned() {
-	[[ $(number "$1" assigned) == "$2" ]]
+	[[ $(figure "$1" assigned) == "$2" ]]
 }
 all_there() {
 	[[ $({ entities a; entities b; } | sort -u | wc -l) == "$made" ]]
 }
 consistent() {
-	same "$(positions "$1")" "$(number "$1" messages)" "$1: positions and messages"
-	same "$(entities "$1" | wc -l)" "$(number "$1" applied)" "$1: entities and messages applied"
-	same "$(number "$1" messages)" "$(number "$1" applied)" "$1: messages and those applied"
+	same "$(positions "$1")" "$(figure "$1" messages)" "$1: positions and messages"
+	same "$(entities "$1" | wc -l)" "$(figure "$1" applied)" "$1: entities and messages applied"
+	same "$(figure "$1" messages)" "$(figure "$1" applied)" "$1: messages and those applied"
 }
 begin() {
 	STORE=$DIR/store_$1 MNT=$DIR/$1
@@ -62,13 +47,13 @@ begin() {
 }
 
 begin a
-define g <<< "$definition"
+define_events 'group = shared'
 eventually 60 assigned a 4
 make_events 200
 eventually 60 has a 200
 a=$daemon_pid
 begin b
-define g <<< "$definition"
+define_events 'group = shared'
 b=$daemon_pid
 eventually 60 assigned b 2
 eventually 60 assigned a 2
@@ -105,10 +90,10 @@ ok 'it comes back, and the other goes'
 "$BIN/tests/kafka/produce" "$BROKERS" events 1000000 partitions=4 rate=20000 &
 producer=$!
 flows() {
-	(($(number a messages) > had))
+	(($(figure a messages) > had))
 }
 for _ in 1 2; do
-	had=$(number a messages)
+	had=$(figure a messages)
 	eventually 60 flows
 	stop_daemon
 	begin a
