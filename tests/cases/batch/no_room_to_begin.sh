@@ -3,7 +3,7 @@
 # STORE on a disk that is so full that what was dropped can't even become a job. It waits while other imports go on, and says why; when none is before
 # it, it has failed, and is taken out of .import like all that fails: the next rsync sends it again, and nobody is kept from its room.
 # claims: I4
-# limit: 180
+# limit: 240
 # slow
 . "$TESTS/lib.sh"
 . "$TESTS/helpers/import.sh"
