@@ -445,7 +445,7 @@ int64_t drop_look_locked(struct batch *batch)
 /* Was the file refused as it is, before it was read? Such a one stays, for its owner to rename it. */
 static bool was_refused(const struct batch *batch, uint32_t group_id, const char *name, const struct stat *st)
 {
-	int64_t changed_ns = (int64_t)st->st_ctim.tv_sec * CLOCK_SECOND + st->st_ctim.tv_nsec;
+	int64_t changed_ns = clock_from_timespec(&st->st_ctim);
 
 	for (const struct batch_job *job = batch->first; job; job = job->next)
 		if (job->group_id == group_id && job->state == JOB_FAILED && !job->n_files && job->ended_ns >= changed_ns &&

@@ -242,7 +242,7 @@ static int read_file(struct run *run, int dir_fd, const char *link, const char *
 {
 	struct batch_source_options options = {
 		.mapping = run->mapping,
-		.default_event_ns = (int64_t)st->st_mtim.tv_sec * CLOCK_SECOND + st->st_mtim.tv_nsec,
+		.default_event_ns = clock_from_timespec(&st->st_mtim),
 		.origin = (uint64_t)run->number << RECORD_LINE_BITS,
 		.met = run->met,
 		.reject = reject_row,
