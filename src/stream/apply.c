@@ -433,8 +433,8 @@ static void take_over(struct lane *lane, struct batch *batch)
 	lane->consumed_bytes += batch->bytes;
 	lane->batch_rows = lane->target;
 	take_positions(lane, batch);
-	dead_count_run(lane, batch);
 	for (size_t i = 0; i < n; i++) {
+		dead_count_run(lane, &items[i]);
 		if (!items[i].is_done)
 			item_note_age(lane, &items[i], batch->done_ns, now_ns);
 	}

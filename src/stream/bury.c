@@ -116,37 +116,27 @@ int batches_unbury(struct lane *lane)
 /* ---- dead letters in a row ---- */
 
 /* What is fed through again is nothing that has come; but if it is applied, so may be what comes. */
-void dead_count_run(struct lane *lane, const struct batch *batch)
+void dead_count_run(struct lane *lane, const struct item *item)
 {
-	size_t n;
-	const struct item *items = items_of(batch, &n);
+	bool is_dead = item->fate == FATE_DEAD || item->fate == FATE_REFUSED;
 
-	for (size_t i = 0; i < n; i++) {
-		bool is_dead = items[i].fate == FATE_DEAD || items[i].fate == FATE_REFUSED;
-
-		if (items[i].fate == FATE_FILTERED || (is_dead && items[i].letter))
-			continue;
-		if (!is_dead || items[i].refusal != lane->dead_run_why)
-			lane->dead_run = 0;
-		if (!is_dead)
-			continue;
-		lane->dead_run_why = items[i].refusal;
-		lane->dead_run++;
-	}
+	if (item->fate == FATE_FILTERED || (is_dead && item->letter))
+		return;
+	if (!is_dead || item->refusal != lane->dead_run_why)
+		lane->dead_run = 0;
+	if (!is_dead)
+		return;
+	lane->dead_run_why = item->refusal;
+	lane->dead_run++;
 }
 
 void dead_tell_run(struct lane *lane)
 {
-	const char *reason;
-	uint64_t run;
+	const char *reason = report_dead_run(lane);
 
-	pthread_mutex_lock(&lane->lock);
-	reason = report_dead_run(lane);
-	run = lane->dead_run;
-	pthread_mutex_unlock(&lane->lock);
 	if (reason && !lane->has_told_run)
-		log_warn("lane %s: the last %" PRIu64 " messages all became dead letters: %s", lane->name, run, reason);
-	else if (!run && lane->has_told_run)
+		log_warn("lane %s: the last %" PRIu64 " messages all became dead letters: %s", lane->name, lane->dead_run, reason);
+	else if (!lane->dead_run && lane->has_told_run)
 		log_info("lane %s: not every message becomes a dead letter any more", lane->name);
-	lane->has_told_run = reason || (run && lane->has_told_run);
+	lane->has_told_run = reason || (lane->dead_run && lane->has_told_run);
 }

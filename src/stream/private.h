@@ -277,8 +277,8 @@ void item_view(struct item *item, struct stream_message *out);		/* the message a
 int batch_bury(struct lane *lane, struct batch *batch, enum fate fate);
 int batches_unbury(struct lane *lane);		/* letters of what is to be decoded again may not be letters then */
 int dead_prune_uncounted(struct lane *lane);
-/* Counts how many dead letters have come in a row, of a batch that is taken over. `tell` says it in the log where that has become many. */
-void dead_count_run(struct lane *lane, const struct batch *batch);	/* with lane->lock held */
+/* Counts how many dead letters have come in a row, message by message as they are taken over. `tell` says it in the log where that has become many. */
+void dead_count_run(struct lane *lane, const struct item *item);	/* with lane->lock held */
 void dead_tell_run(struct lane *lane);
 
 /* ---- commit.c: inside of the commits ---- */
@@ -448,7 +448,7 @@ void commands_serve(struct lane *lane);
 void commands_refuse(struct lane *lane, int rc);
 
 /* report.c */
-/* Why all of the newest messages are dead letters; NULL: they are not, or too few to speak of. With lane->lock held. */
+/* Why all of the newest messages are dead letters; NULL: they are not, or too few to speak of. In the lane's thread, or with lane->lock held. */
 const char *report_dead_run(const struct lane *lane);
 double report_fade(int64_t ns);			/* how much of a rate that old still counts, 0 to 1 */
 void report_status(struct lane *lane, struct buf *out);
