@@ -18,27 +18,12 @@ static long rounds = 2, entities = 100000;
 static atomic_bool is_over;
 static atomic_long n_written, n_read;
 
-static double us_since(int64_t begin_ns)
-{
-	return (double)(clock_monotonic() - begin_ns) / 1e3;
-}
-
 static double forgetting_ms(void)
 {
-	static const char word[] = "featurefs_serving_forgetting_seconds_total ";
-	char path[PATH_BYTES], line[256];
-	double ms = -1;
-	FILE *file;
+	char path[PATH_BYTES];
 
 	snprintf(path, sizeof(path), "%s/.featurefs/metrics", editing);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file))
-		if (strncmp(line, word, sizeof(word) - 1) == 0)
-			ms = strtod(line + sizeof(word) - 1, NULL) * 1e3;
-	if (!file || ms < 0)
-		bench_die("%s: no such figure", path);
-	fclose(file);
-	return ms;
+	return calls_number(path, "featurefs_serving_forgetting_seconds_total ") * 1e3;
 }
 
 static void make_other_group(void)
@@ -75,7 +60,7 @@ static void *write_beside(void *arg)
 		fd = open(path, O_WRONLY | O_TRUNC | O_CREAT, 0644);
 		if (fd < 0 || write(fd, text, (size_t)len) != len || close(fd) < 0)
 			bench_die("%s: %s", path, strerror(errno));
-		us = us_since(begin);
+		us = calls_us_since(begin);
 		*slowest = us > *slowest ? us : *slowest;
 		atomic_fetch_add(&n_written, 1);
 		usleep(PAUSE_US);
@@ -93,7 +78,7 @@ static void *read_beside(void *arg)
 		double us;
 
 		calls_read(serving, bench_random(&seed) % (uint64_t)entities);
-		us = us_since(begin);
+		us = calls_us_since(begin);
 		*slowest = us > *slowest ? us : *slowest;
 		atomic_fetch_add(&n_read, 1);
 		usleep(PAUSE_US);
@@ -141,7 +126,7 @@ static void change(mode_t mode, struct bench_figure *each, struct bench_figure *
 	begin = clock_monotonic();
 	if (chmod(path, mode) < 0)
 		bench_die("%s: %s", path, strerror(errno));
-	us = us_since(begin);
+	us = calls_us_since(begin);
 	written = atomic_load(&n_written) - written;
 	read = atomic_load(&n_read) - read;
 	for (long i = 0; i < STANDING; i++)

@@ -34,32 +34,12 @@ static const char *cores = "?";
 static long rounds = 20, ops = 20000, entities = 100000, first, threads = 1;
 static bool drops;
 
-static double us_since(int64_t begin_ns)
-{
-	return (double)(clock_monotonic() - begin_ns) / 1e3;
-}
-
 static struct bench_figure figure_of(const char *name, double target)
 {
 	return (struct bench_figure){ .name = name, .cores = cores, .unit = "us", .target = target };
 }
 
 /* The number behind a word at the beginning of a line; 0. */
-static double number_in(const char *path, const char *word)
-{
-	FILE *file = fopen(path, "re");
-	char line[256];
-	double number = 0;
-
-	if (!file)
-		bench_die("%s: %s", path, strerror(errno));
-	while (fgets(line, sizeof(line), file))
-		if (strncmp(line, word, strlen(word)) == 0)
-			number = strtod(line + strlen(word), NULL);
-	fclose(file);
-	return number;
-}
-
 static void put_text(const char *path, const char *text, size_t len)
 {
 	int fd = open(path, O_WRONLY | O_TRUNC);
@@ -84,7 +64,7 @@ static double open_all(const struct reader *reader)
 
 	for (long i = 0; i < ops; i++)
 		calls_read(reader->mount, bench_random(&seed) % (uint64_t)entities);
-	return us_since(begin) / (double)ops;
+	return calls_us_since(begin) / (double)ops;
 }
 
 static double stat_all(const struct reader *reader)
@@ -99,7 +79,7 @@ static double stat_all(const struct reader *reader)
 		if (stat(path, &st) < 0 || st.st_size != sizeof(BENCH_TEXT) - 1)
 			bench_die("%s: %s", path, strerror(errno));
 	}
-	return us_since(begin) / (double)ops;
+	return calls_us_since(begin) / (double)ops;
 }
 
 static double pread_one(const struct reader *reader)
@@ -115,7 +95,7 @@ static double pread_one(const struct reader *reader)
 	for (long i = 0; i < ops; i++)
 		if (pread(fd, text, sizeof(text), 0) != sizeof(BENCH_TEXT) - 1)
 			bench_die("%s: not eight bytes", path);
-	us = us_since(begin) / (double)ops;
+	us = calls_us_since(begin) / (double)ops;
 	close(fd);
 	return us;
 }
@@ -226,7 +206,7 @@ static double cold_slice(const char *mount, long r)
 
 	for (long i = 0; i < ops; i++)
 		calls_read(mount, (uint64_t)((first + r * ops + i) * 7919 % entities));
-	return us_since(begin) / (double)ops;
+	return calls_us_since(begin) / (double)ops;
 }
 
 static void bench_cold(char **mounts)
@@ -255,7 +235,7 @@ static double cold_clients(const struct reader *reader)
 
 	for (long i = 0; i < ops; i++)
 		calls_read(reader->mount, ((uint64_t)first + reader->seed * (uint64_t)ops + (uint64_t)i) * 7919 % (uint64_t)entities);
-	return us_since(begin) / (double)ops;
+	return calls_us_since(begin) / (double)ops;
 }
 
 static double run_clients(const char *mount, long n, long r)
@@ -325,7 +305,7 @@ static double upsert(const char *mount, long from, long n)
 	fd = open(path, O_WRONLY | O_TRUNC);
 	if (fd < 0 || write(fd, text.data, text.len) != (ssize_t)text.len || close(fd) < 0)
 		bench_die("%s: %s", path, strerror(errno));
-	us = us_since(begin);
+	us = calls_us_since(begin);
 	buf_release(&text);
 	return us;
 }
@@ -400,7 +380,7 @@ static void *write_beside(void *arg)
 		fd = open(path, O_WRONLY | O_TRUNC | O_CREAT, 0644);
 		if (fd < 0 || write(fd, text, (size_t)len) != len || close(fd) < 0)
 			bench_die("%s: %s", path, strerror(errno));
-		us = us_since(begin);
+		us = calls_us_since(begin);
 		beside->slowest_write = us > beside->slowest_write ? us : beside->slowest_write;
 	}
 	return NULL;
@@ -420,7 +400,7 @@ static void *read_beside(void *arg)
 		long entity = (long)(bench_random(&seed) % (uint64_t)entities);
 		int64_t begin = clock_monotonic();
 		bool is_new = is_loaded(beside->serving, entity, text);
-		double us = us_since(begin);
+		double us = calls_us_since(begin);
 
 		beside->slowest_read[me] = us > beside->slowest_read[me] ? us : beside->slowest_read[me];
 		if (has_begun && !is_new)
@@ -467,7 +447,7 @@ static void *view_beside(void *arg)
 		long entity = (long)(bench_random(&seed) % (uint64_t)viewed());
 		int64_t begin = clock_monotonic();
 		bool is_new = is_row_loaded(beside->serving, entity, text);
-		double us = us_since(begin);
+		double us = calls_us_since(begin);
 
 		beside->slowest_row = us > beside->slowest_row ? us : beside->slowest_row;
 		if (has_begun && !is_new)
@@ -538,7 +518,7 @@ static double run_load(const char *mount, long number)
 			close(fd);
 		text[n > 0 ? n : 0] = '\0';
 		if (strstr(text, "state: done"))
-			return us_since(begin);
+			return calls_us_since(begin);
 		if (strstr(text, "state: failed") || strstr(text, "state: cancelled"))
 			bench_die("%s: %s", report, text);
 		usleep(1000);
@@ -617,16 +597,16 @@ static void bench_load(char **mounts)
 		double us[2], quiet_us[2], forgotten, wholes;
 
 		read_each(mounts[1]);
-		printf("# %ld files read in %.1f s\n", entities, us_since(begin) / 1e6);
+		printf("# %ld files read in %.1f s\n", entities, calls_us_since(begin) / 1e6);
 		begin = clock_monotonic();
 		view_each(mounts[1]);
-		printf("# %ld rows of a view opened by their names in %.1f s\n", viewed(), us_since(begin) / 1e6);
-		forgotten = number_in(metrics, "featurefs_serving_forgetting_seconds_total ");
-		wholes = number_in(metrics, "featurefs_serving_wholes_forgotten_total ");
+		printf("# %ld rows of a view opened by their names in %.1f s\n", viewed(), calls_us_since(begin) / 1e6);
+		forgotten = calls_number(metrics, "featurefs_serving_forgetting_seconds_total ");
+		wholes = calls_number(metrics, "featurefs_serving_wholes_forgotten_total ");
 		for (int i = 0; i < 2; i++)
 			us[(i + r) % 2] = timed_load(&sides[(i + r) % 2]);
-		forgotten = number_in(metrics, "featurefs_serving_forgetting_seconds_total ") - forgotten;
-		wholes = number_in(metrics, "featurefs_serving_wholes_forgotten_total ") - wholes;
+		forgotten = calls_number(metrics, "featurefs_serving_forgetting_seconds_total ") - forgotten;
+		wholes = calls_number(metrics, "featurefs_serving_wholes_forgotten_total ") - wholes;
 		for (int i = 0; i < 2; i++)
 			quiet_us[(i + r) % 2] = timed_load(&quiet[(i + r) % 2]);
 		load_text(2 * r + 1, text);
@@ -653,13 +633,13 @@ static void bench_load(char **mounts)
 
 static double held_by(const char *status)
 {
-	return number_in(status, "RssAnon:") * 1024;
+	return calls_number(status, "RssAnon:") * 1024;
 }
 
 /* Inodes and dentries alone are in the kernel's lists of what it can take back at once. */
 static double reclaimable(void)
 {
-	return number_in("/proc/meminfo", "SReclaimable:") / 1024;
+	return calls_number("/proc/meminfo", "SReclaimable:") / 1024;
 }
 
 /* The file's page is let go of, so that many more files than pages have room are held. */
@@ -679,13 +659,13 @@ static void read_once(const char *mount, long entity, unsigned feature)
 static void drop_all(const char *metrics, const char *status, double before_bytes, double grown)
 {
 	struct bench_figure figure = { .name = "kept of it when all was dropped", .cores = cores, .unit = "bytes", .target = 0.25 };
-	double nodes = number_in(metrics, "featurefs_serving_nodes "), before = -1;
+	double nodes = calls_number(metrics, "featurefs_serving_nodes "), before = -1;
 
 	put_text("/proc/sys/vm/drop_caches", "2", 1);
 	for (int i = 0; i < 600 && nodes != before; i++) {
 		before = nodes;
 		usleep(500000);
-		nodes = number_in(metrics, "featurefs_serving_nodes ");
+		nodes = calls_number(metrics, "featurefs_serving_nodes ");
 	}
 	for (int i = 0; i < 20 && held_by(status) > before_bytes + grown / 4; i++)
 		usleep(500000);
@@ -716,16 +696,16 @@ static void bench_memory(char **mounts)
 			read_once(mounts[1], i, k);
 		if (i % 1000 && i < entities - 1)
 			continue;
-		nodes = number_in(metrics, "featurefs_serving_nodes ");
+		nodes = calls_number(metrics, "featurefs_serving_nodes ");
 		most_kernel = reclaimable() > most_kernel ? reclaimable() : most_kernel;
 		if (nodes < most_nodes)
 			continue;
 		most_nodes = nodes;
-		node_bytes = number_in(metrics, "featurefs_serving_node_bytes ");
+		node_bytes = calls_number(metrics, "featurefs_serving_node_bytes ");
 		rss = held_by(status) - before;
 	}
 	printf("# %ld files read once in %.0f s: at most %.0f nodes were held, at the end %.0f; %.0f bytes each by the daemon's count, %.0f MB in all as "
-	       "its process has grown; names and inodes of the kernel grew by %.0f MB\n", entities * BENCH_FEATURES, us_since(begin) / 1e6,
+	       "its process has grown; names and inodes of the kernel grew by %.0f MB\n", entities * BENCH_FEATURES, calls_us_since(begin) / 1e6,
 	       most_nodes, nodes, node_bytes / most_nodes, rss / 1e6, most_kernel - kernel);
 	if (drops)
 		drop_all(metrics, status, before, rss);
@@ -772,7 +752,7 @@ static double by_files(struct way *way, const long *who)
 			read_path(path, way->room, 64);
 		}
 	}
-	return us_since(begin);
+	return calls_us_since(begin);
 }
 
 static double by_rows(struct way *way, const long *who)
@@ -784,7 +764,7 @@ static double by_rows(struct way *way, const long *who)
 		batch_path(way->mount, who[i], ".row", path);
 		read_path(path, way->room, ANSWER_MAX);
 	}
-	return us_since(begin);
+	return calls_us_since(begin);
 }
 
 static size_t ask_names(const long *who, char *to)
@@ -816,7 +796,7 @@ static double by_lookup(struct way *way, const long *who)
 	got += n > 0 ? (size_t)n : 0;
 	if (way->room[0] != '{')
 		check_floats(way, (const float *)(const void *)way->room, got, who);
-	return us_since(begin);
+	return calls_us_since(begin);
 }
 
 static double by_ioctl(struct way *way, const long *who)
@@ -829,7 +809,7 @@ static double by_ioctl(struct way *way, const long *who)
 	if (ioctl(way->fd, FEATUREFS_IOC_LOOKUP(SIZE), batch) < 0 || batch->names != BATCH)
 		bench_die("%s: %s", way->name, strerror(errno));
 	check_floats(way, (const float *)(const void *)batch->bytes, batch->answers, who);
-	return us_since(begin);
+	return calls_us_since(begin);
 }
 
 #ifdef BENCH_HIREDIS
@@ -846,7 +826,7 @@ static double by_redis(struct way *way, const long *who)
 			bench_die("Redis: not ten values");
 		freeReplyObject(reply);
 	}
-	return us_since(begin);
+	return calls_us_since(begin);
 }
 
 static redisContext *connect_redis(const char *socket)

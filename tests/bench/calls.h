@@ -1,13 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/* The calls that benchmarks through a mount time: one value written, one value read, and the disk's own share of a durable write. */
+/* The calls that benchmarks through a mount time: one value written, one value read, and the disk's own share of a durable write; and what a file of the
+ * daemon says of itself. */
 #ifndef CALLS_H
 #define CALLS_H
 
 #include <fcntl.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "names.h"
 
 enum { CALLS_PATH_MAX = 512, CALLS_FLOOR_BYTES = 16 << 20, CALLS_BLOCK = 4096 };
+
+static inline double calls_us_since(int64_t begin_ns)
+{
+	return (double)(clock_monotonic() - begin_ns) / 1e3;
+}
+
+/* The number behind `word` in the last line that begins with it, which must be there. */
+static inline double calls_number(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "re");
+	char line[256];
+	double number = 0;
+	bool has = false;
+
+	if (!file)
+		bench_die("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), file)) {
+		if (strncmp(line, word, strlen(word)) == 0) {
+			number = strtod(line + strlen(word), NULL);
+			has = true;
+		}
+	}
+	if (!has)
+		bench_die("%s has no line of %s", path, word);
+	fclose(file);
+	return number;
+}
 
 static inline void calls_path(const char *mount, uint64_t entity, char path[CALLS_PATH_MAX])
 {
